@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cubby/cache.h - caches: objects of one type, exactly as large as declared.
+ *
+ * Caveats first:
+ *
+ *   - Freeing twice, freeing what is not an object, and using an object after
+ *     its free are errors of the program.  The first two are reported
+ *     (cubby/error.h); the third is not detected yet.
+ *   - cubby_alloc() does not clear memory and cubby_free() does not touch it:
+ *     a new object holds whatever its cell's last object left there (zeroes,
+ *     the first time).
+ *   - A cache is for many objects of a type.  For a dozen, use malloc.
+ *   - init, fini, ctor and dtor must not call into their own cache.
+ *   - After vfork(), or in a child made by clone(CLONE_VM), Cubby must not be
+ *     called.  After fork() it may, in the child as in the parent.
+ *
+ * Shape of memory: a cache is one array of cells in an address range of its
+ * own; cell i begins at base + i * cell_bytes, with no header in front of
+ * it and none between cells; pages are populated from the bottom, and a free
+ * picks no cell up: alloc hands out the lowest free cell of the fullest
+ * slabs, so that the pages at the top empty and go back to the kernel.
+ *
+ * Threads: every function here is MT-safe unless it says otherwise, with two
+ * duties for the caller: a cache must not be in use when it is destroyed, and
+ * an object must not be freed while another thread still reads it.
+ */
+#ifndef CUBBY_CACHE_H
+#define CUBBY_CACHE_H
+
+#include <cubby/base.h>
+#include <cubby/layout.h>
+
+CUBBY_BEGIN_DECLS
+
+struct cubby_cache; /* opaque */
+
+/* The largest alignment an object can ask for: one page. */
+#define CUBBY_ALIGN_BYTES_MAX 4096u
+
+/* Longest name of a cache, with its NUL. */
+#define CUBBY_NAME_BYTES_MAX 64u
+
+/* Bits of cubby_cache_attr.flags. */
+#define CUBBY_CACHE_ZERO (1ull << 0)       /* every alloc is cleared */
+#define CUBBY_CACHE_HUGE_PAGES (1ull << 1) /* ask for huge pages at once */
+
+/*
+ * Cell callbacks: once per cell, when its page is populated and before that
+ * page goes back.  State that init sets up (a mutex, a buffer) is there in
+ * every object that the cell ever holds; the program hands objects back in
+ * that state.
+ *
+ * Object callbacks: once per object, at alloc and at death.
+ *
+ * `init` and `ctor` return 0, or anything else to refuse: the allocation then
+ * fails with ENOMEM and the cell is free as before.  All four run outside
+ * every lock of Cubby's, on the thread whose call caused them.
+ */
+typedef int (*cubby_init_fn)(void *object, void *context);
+typedef void (*cubby_fini_fn)(void *object, void *context);
+typedef int (*cubby_ctor_fn)(void *object, void *context);
+typedef void (*cubby_dtor_fn)(void *object, void *context);
+
+/*
+ * Called when an allocation has met max_objects or max_bytes.  It may free
+ * objects of this cache (the one callback that may); return non-zero to have
+ * the allocation tried once more, 0 to let it fail with ENOMEM.
+ */
+typedef int (*cubby_limit_fn)(struct cubby_cache *cache, void *context);
+
+/*
+ * What a cache can be asked for.  Zero in a field means its default.
+ *
+ * In C:     CUBBY_CACHE_ATTR(.max_objects = 1000000, .flags = ...)
+ * Plain:    struct cubby_cache_attr attr;
+ *           cubby_cache_attr_init(&attr);
+ *           attr.max_objects = 1000000;
+ *
+ * The struct may grow at its end.  A library that is older than the program's
+ * headers accepts a longer struct as long as the fields that it does not know
+ * are zero, and refuses it with -E2BIG otherwise.
+ */
+struct cubby_cache_attr {
+	uint64_t attr_bytes; /* sizeof; set by the macro or by _attr_init() */
+	uint64_t flags;      /* CUBBY_CACHE_* */
+
+	/*
+	 * 1 .. 63 printable ASCII characters other than space and any of
+	 * " \ , * ?; copied.  Default: the layout's name.
+	 */
+	const char *name;
+
+	/* Exactly so many objects, and address space for no more. */
+	uint64_t max_objects;
+
+	/*
+	 * At most so many bytes of cells, live or idle; at least one cell's.
+	 * Address space is reserved as if there were no limit.
+	 */
+	uint64_t max_bytes;
+
+	/* Pages of so many first cells are populated by create. */
+	uint64_t prefault_objects;
+
+	cubby_limit_fn on_limit;
+	cubby_init_fn init;
+	cubby_fini_fn fini;
+	cubby_ctor_fn ctor;
+	cubby_dtor_fn dtor;
+	void *context; /* passed to the five callbacks above */
+};
+
+static inline void
+cubby_cache_attr_init(struct cubby_cache_attr *attr)
+{
+	__builtin_memset(attr, 0, sizeof(*attr));
+	attr->attr_bytes = sizeof(*attr);
+}
+
+#ifndef __cplusplus
+#define CUBBY_CACHE_ATTR(...)                                                 \
+	((struct cubby_cache_attr){                                           \
+		.attr_bytes = sizeof(struct cubby_cache_attr), __VA_ARGS__ })
+#endif
+
+/* ------------------------------ life of a cache -------------------------- */
+
+/*
+ * Create a cache for the objects of a layout.
+ *
+ * @ret_cache: the cache; written only on success.
+ * @layout: of the objects; not copied: it must outlive the cache.
+ * @attr: NULL for all defaults.
+ *
+ * Returns 0, or
+ *   -EINVAL         a NULL or impossible argument, a bad name, an attribute
+ *                   that contradicts another (ZERO with init)
+ *   -CUBBY_ELAYOUT  the layout does not verify
+ *   -E2BIG          an object over 1 MiB (by size; a layout is ELAYOUT then);
+ *                   more than 2^31 objects; attributes from the future
+ *   -ENOMEM         no address space, no memory for prefault_objects
+ * with a detail that names the argument.
+ *
+ * Shape: reserves address space (16 MiB to 32 GiB unless max_objects says
+ * how much), populates nothing but 2 KiB of bookkeeping.
+ * Cost: a few system calls.
+ */
+CUBBY_API CUBBY_MUST_USE int
+cubby_cache_create(struct cubby_cache **ret_cache,
+		   const struct cubby_layout *layout,
+		   const struct cubby_cache_attr *attr);
+
+/*
+ * The same without a layout: a name, a size and an alignment.
+ *
+ * @name: as in cubby_cache_attr, where it may then be NULL or the same.
+ * @object_bytes: 1 .. 1 MiB, used as it is: 13 gives cells of 13 bytes; under
+ *	8 becomes 8.
+ * @align_bytes: a power of two up to 4096; the size is rounded up to it.  0
+ *	means the largest power of two that divides the size, at most 16, which
+ *	suits every C type of that size.
+ */
+CUBBY_API CUBBY_MUST_USE int
+cubby_cache_create_sized(struct cubby_cache **ret_cache, const char *name,
+			 size_t object_bytes, size_t align_bytes,
+			 const struct cubby_cache_attr *attr);
+
+/*
+ * Destroy an empty cache: fini for every cell that was initialised, then its
+ * memory goes back.  Its address range is not used for anything else for a
+ * while, so that late frees into it are recognised.
+ *
+ * Returns 0 (also for NULL), or, with the cache unchanged and usable,
+ *   -CUBBY_ELIVE   objects are still live; the detail counts them and names
+ *                  the first ones, cubby_cache_report_live() names them all
+ *   -EBUSY         a walk of this cache is open
+ */
+CUBBY_API CUBBY_MUST_USE int cubby_cache_destroy(struct cubby_cache *cache);
+
+/*
+ * Destroy a cache whatever it holds: dtor for every live object in order of
+ * cells, fini for every initialised cell, then as above.  The objects are
+ * gone: pointers to them must not be used.
+ *
+ * Returns 0 (also for NULL), or -EBUSY while a walk of this cache is open.
+ */
+CUBBY_API CUBBY_MUST_USE int
+cubby_cache_destroy_force(struct cubby_cache *cache);
+
+/*
+ * Give every page back that holds no live object.  Cubby does so by itself
+ * but keeps up to two empty slabs a cache; this call keeps none.
+ *
+ * @ret_bytes: bytes given back; may be NULL.
+ *
+ * Returns 0, or -EBUSY while a walk of this cache is open.
+ * Cost: proportional to the empty slabs; runs fini on their cells.
+ */
+CUBBY_API int cubby_cache_shrink(struct cubby_cache *cache,
+				 uint64_t *ret_bytes);
+
+/*
+ * Check every invariant of the cache's bookkeeping.
+ *
+ * Returns the number of contradictions found, 0 in a healthy cache; the detail
+ * describes the first.  Never aborts.
+ * Cost: proportional to the cells; the cache is locked meanwhile.
+ */
+CUBBY_API CUBBY_MUST_USE size_t cubby_cache_verify(struct cubby_cache *cache);
+
+/* --------------------------------- objects ------------------------------- */
+
+/*
+ * Allocate an object: uninitialised, aligned as the cache says.
+ *
+ * Returns the object, or NULL with errno = ENOMEM: no memory, max_objects or
+ * max_bytes reached, init or ctor refused.  A cache that is not one is misuse
+ * (bad-cache, dead-cache, other-copy).
+ *
+ * Ownership: the caller's until cubby_free().
+ * Threads: MT-safe; async-signal-safe if the cache's callbacks are.
+ * Cost: in this version, a lock and two system calls to mask signals; bulk
+ * calls share them.
+ * Source: exact-fit slabs after J. Bonwick, "The Slab Allocator: An
+ * Object-Caching Kernel Memory Allocator", USENIX 1994.
+ */
+CUBBY_API CUBBY_MUST_USE void *cubby_alloc(struct cubby_cache *cache);
+
+/*
+ * The same, all zero before ctor runs.  On a cache with `init` it would
+ * destroy the state that init keeps in the cell: misuse (zero-init).
+ */
+CUBBY_API CUBBY_MUST_USE void *cubby_zalloc(struct cubby_cache *cache);
+
+/*
+ * Free an object of this cache; NULL is a no-op.  Runs dtor; never fails,
+ * never allocates, leaves errno as it is.
+ *
+ * Anything else than a live object of this cache is misuse: foreign-free,
+ * interior-free, double-free, wrong-cache, dead-cache.
+ *
+ * Threads: MT-safe, from any thread; async-signal-safe if dtor and fini are.
+ */
+CUBBY_API void cubby_free(struct cubby_cache *cache, void *object);
+
+/* The same when only the object is known; one table look-up more. */
+CUBBY_API void cubby_free_any(void *object);
+
+/*
+ * Allocate n objects, all or none.
+ *
+ * @ret_objects: n pointers, written only on success, in address order as far
+ *	as the cache's free cells allow.
+ *
+ * Returns 0, or -ENOMEM with nothing allocated (dtor has run for objects whose
+ * ctor had).
+ * Cost: one lock visit for up to 256 objects.
+ */
+CUBBY_API CUBBY_MUST_USE int cubby_alloc_bulk(struct cubby_cache *cache,
+					      size_t n, void **ret_objects);
+
+/* Free n objects; NULLs among them are skipped.  As cubby_free(). */
+CUBBY_API void cubby_free_bulk(struct cubby_cache *cache, size_t n,
+			       void *const *objects);
+
+/* ------------------------------- questions ------------------------------- */
+
+/*
+ * The cache whose address range holds this address, live object or not; NULL
+ * for any other address.
+ * Threads: MT-safe, async-signal-safe.  Cost: two loads.
+ */
+CUBBY_API struct cubby_cache *cubby_cache_of(const void *address);
+
+/*
+ * 1 if `object` is the first byte of a live object of this cache, else 0.
+ * With other threads allocating and freeing, the answer may be old when it
+ * arrives.
+ */
+CUBBY_API int cubby_is_live(struct cubby_cache *cache, const void *object);
+
+/* The cache's name; lives as long as the cache. */
+CUBBY_API const char *cubby_cache_name(const struct cubby_cache *cache);
+
+/* Bytes of one object as they were asked for. */
+CUBBY_API size_t cubby_cache_object_bytes(const struct cubby_cache *cache);
+
+/* Distance between neighbouring objects. */
+CUBBY_API size_t cubby_cache_cell_bytes(const struct cubby_cache *cache);
+
+/* The layout; NULL for a cache created by size. */
+CUBBY_API const struct cubby_layout *
+cubby_cache_layout(const struct cubby_cache *cache);
+
+/*
+ * The oldest cache of that name, or NULL.  Names need not be unique.  The
+ * caller sees to it that nobody destroys the cache meanwhile.
+ */
+CUBBY_API struct cubby_cache *cubby_cache_find(const char *name);
+
+/*
+ * Call `fn` for every cache, in order of creation as far as places in the
+ * table were not reused, until it returns non-zero; that value is returned,
+ * else 0.  During the call the cache cannot be destroyed (-EBUSY); `fn` may
+ * use it, and may create and destroy others.  Caches that are created or
+ * destroyed meanwhile may or may not be seen.
+ */
+typedef int (*cubby_cache_fn)(struct cubby_cache *cache, void *context);
+CUBBY_API int cubby_cache_for_each(cubby_cache_fn fn, void *context);
+
+/*
+ * Write a line for each live object to a file descriptor, under a heading:
+ *
+ *	cubby: cache 'truck': 2 live objects of 32 bytes
+ *	  0x7f3a40000000 cell 0
+ *	  0x7f3a40000040 cell 2
+ *
+ * Returns 0, -ENOMEM (no memory for the snapshot), or the negative errno of
+ * write(2).
+ */
+CUBBY_API int cubby_cache_report_live(struct cubby_cache *cache, int fd);
+
+CUBBY_END_DECLS
+
+#endif /* CUBBY_CACHE_H */

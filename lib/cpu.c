@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* LAYER 1: cpu - CPU numbers and restartable sequences */
+#include "cpu.h"
+
+#include "bits.h"
+#include "os.h"
+
+#include <errno.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#ifndef AT_RSEQ_FEATURE_SIZE
+#define AT_RSEQ_FEATURE_SIZE 27
+#endif
+
+/* The two sizes that old C libraries claim whatever the kernel has. */
+#define RSEQ_SIZE_FIRST 20
+#define RSEQ_SIZE_PADDED 32
+
+/* glibc 2.35 and later. */
+extern const unsigned int __rseq_size WEAK_SYMBOL;
+
+uint32_t
+cubby__cpu_parse_list(const char *list)
+{
+	uint32_t highest = 0;
+
+	if (*list < '0' || *list > '9')
+		return 0;
+	for (uint32_t number = 0;; list++) {
+		if (*list >= '0' && *list <= '9') {
+			number = number * 10 + (uint32_t)(*list - '0');
+			continue;
+		}
+		highest = number > highest ? number : highest;
+		number = 0;
+		if (*list == '\0' || *list == '\n')
+			return highest + 1;
+		if (*list != '-' && *list != ',')
+			return 0;
+	}
+}
+
+uint32_t
+cubby__cpu_n_possible(void)
+{
+	char list[256];
+	uint32_t n = 0;
+	long configured;
+	int saved = errno;
+
+	if (cubby__os_read_text("/sys/devices/system/cpu/possible", list,
+				sizeof(list)) > 0)
+		n = cubby__cpu_parse_list(list);
+	if (n == 0) {
+		configured = sysconf(_SC_NPROCESSORS_CONF);
+		n = configured > 0 ? (uint32_t)configured : 1;
+	}
+	errno = saved;
+	return n;
+}
+
+uint32_t
+cubby__cpu_rseq_rule(uint32_t rseq_size, uint64_t feature_size)
+{
+	if (rseq_size != RSEQ_SIZE_FIRST && rseq_size != RSEQ_SIZE_PADDED)
+		return rseq_size;
+	if (feature_size == 0)
+		return RSEQ_BYTES_CPU_ID;
+	return (uint32_t)min_u64(RSEQ_SIZE_PADDED, feature_size);
+}
+
+uint32_t
+cubby__cpu_rseq_bytes(void)
+{
+	if (&__rseq_size == NULL)
+		return 0;
+	return cubby__cpu_rseq_rule(__rseq_size,
+				    getauxval(AT_RSEQ_FEATURE_SIZE));
+}

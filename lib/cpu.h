@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 1: cpu - CPU numbers and restartable sequences
+ *
+ * What the per-CPU front end will stand on; in this version the numbers are
+ * published in the registry and nothing else uses them.
+ */
+#ifndef CUBBY__CPU_H
+#define CUBBY__CPU_H
+
+#include "compiler.h"
+
+/* Bytes of the rseq area up to and including these fields. */
+#define RSEQ_BYTES_CPU_ID 20
+#define RSEQ_BYTES_MM_CID 28
+
+/* CPU ids that can ever be seen: one more than the highest possible one. */
+uint32_t cubby__cpu_n_possible(void);
+
+/*
+ * Usable bytes of the rseq area that glibc registered, 0 if there is none:
+ * __rseq_size; but where that is 20 or 32, which glibc before 2.40 says of any
+ * area, min(32, AT_RSEQ_FEATURE_SIZE), or 20 on a kernel that does not tell
+ * (before 6.3).
+ */
+uint32_t cubby__cpu_rseq_bytes(void);
+
+/* The rule above as a pure function, for the tests. */
+uint32_t cubby__cpu_rseq_rule(uint32_t rseq_size, uint64_t feature_size);
+
+/* The highest number in a list like "0-3,8,10-11", plus 1; 0 if malformed. */
+uint32_t cubby__cpu_parse_list(const char *list);
+
+#endif /* CUBBY__CPU_H */

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* LAYER 1: os - memory from the kernel, and the few facts about it */
+#include "os.h"
+
+#include "bits.h"
+#include "options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Linux 5.14 and 5.18; the C library's headers may be older. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+#define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+#define OVERCOMMIT_NEVER 2
+
+static uint64_t fail_at;
+static uint64_t n_calls;
+
+OPTION_ROW(fail_map, OPTION_NUMBER, &fail_at, NULL,
+	   "the N-th kernel memory call and all later ones fail (0: none)");
+
+void
+cubby__os_fail_at(uint64_t nth)
+{
+	__atomic_store_n(&n_calls, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&fail_at, nth, __ATOMIC_RELAXED);
+}
+
+uint64_t
+cubby__os_n_calls(void)
+{
+	return __atomic_load_n(&n_calls, __ATOMIC_RELAXED);
+}
+
+static bool
+injected_failure(void)
+{
+	uint64_t call = __atomic_add_fetch(&n_calls, 1, __ATOMIC_RELAXED);
+	uint64_t nth = __atomic_load_n(&fail_at, __ATOMIC_RELAXED);
+
+	return nth != 0 && call >= nth;
+}
+
+size_t
+cubby__os_page_bytes(void)
+{
+	static size_t page_bytes;
+
+	/* Every thread computes the same number. */
+	if (__atomic_load_n(&page_bytes, __ATOMIC_RELAXED) == 0)
+		__atomic_store_n(&page_bytes, (size_t)sysconf(_SC_PAGESIZE),
+				 __ATOMIC_RELAXED);
+	return __atomic_load_n(&page_bytes, __ATOMIC_RELAXED);
+}
+
+/* mmap; every way to fail means "no memory or no addresses" to callers. */
+static int
+map(size_t bytes, int protection, void **ret_base)
+{
+	int saved = errno;
+	void *base;
+
+	if (injected_failure())
+		return -ENOMEM;
+	base = mmap(NULL, bytes, protection, RESERVE_FLAGS, -1, 0);
+	errno = saved;
+	if (base == MAP_FAILED)
+		return -ENOMEM;
+	*ret_base = base;
+	return 0;
+}
+
+int
+cubby__os_reserve(size_t bytes, size_t align_bytes, void **ret_base)
+{
+	size_t slack_bytes = align_bytes - cubby__os_page_bytes();
+	uintptr_t start, aligned, end;
+	void *base;
+	int err;
+
+	if (bytes > SIZE_MAX - slack_bytes)
+		return -ENOMEM;
+	err = map(bytes + slack_bytes, PROT_NONE, &base);
+	if (err)
+		return err;
+	start = (uintptr_t)base;
+	aligned = align_up(start, align_bytes);
+	end = start + bytes + slack_bytes;
+	if (aligned > start)
+		cubby__os_unmap(base, aligned - start);
+	if (end > aligned + bytes)
+		cubby__os_unmap((void *)(aligned + bytes),
+				end - (aligned + bytes));
+	*ret_base = (void *)aligned;
+	return 0;
+}
+
+int
+cubby__os_map(size_t bytes, void **ret_base)
+{
+	return map(bytes, PROT_READ | PROT_WRITE, ret_base);
+}
+
+int
+cubby__os_map_zeroes(size_t bytes, void **ret_base)
+{
+	return map(bytes, PROT_READ, ret_base);
+}
+
+void
+cubby__os_unmap(void *base, size_t bytes)
+{
+	int saved = errno;
+
+	/*
+	 * Unmapping the middle of a mapping splits it and fails at the limit
+	 * of mappings; the addresses then stay reserved, which costs nothing.
+	 */
+	munmap(base, bytes);
+	errno = saved;
+}
+
+int
+cubby__os_commit(void *base, size_t bytes)
+{
+	int saved = errno;
+	int err = -ENOMEM;
+
+	if (!injected_failure() &&
+	    mprotect(base, bytes, PROT_READ | PROT_WRITE) == 0)
+		err = 0;
+	errno = saved;
+	return err;
+}
+
+int
+cubby__os_decommit(void *base, size_t bytes)
+{
+	int saved = errno;
+	int err = -ENOMEM;
+
+	if (!injected_failure() && mmap(base, bytes, PROT_NONE,
+					RESERVE_FLAGS | MAP_FIXED, -1,
+					0) != MAP_FAILED)
+		err = 0;
+	errno = saved;
+	return err;
+}
+
+int
+cubby__os_drop(void *base, size_t bytes)
+{
+	int saved = errno;
+	int err = 0;
+
+	/* EINVAL is the kernel's answer for locked pages. */
+	if (madvise(base, bytes, MADV_DONTNEED) != 0 &&
+	    (errno != EINVAL ||
+	     madvise(base, bytes, MADV_DONTNEED_LOCKED) != 0))
+		err = -errno;
+	errno = saved;
+	return err;
+}
+
+/* Populate by hand, for kernels before 5.14: write back what is read. */
+static void
+touch(char *base, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i += cubby__os_page_bytes())
+		__atomic_fetch_add(base + i, 0, __ATOMIC_RELAXED);
+}
+
+int
+cubby__os_populate(void *base, size_t bytes)
+{
+	int saved = errno;
+	int err = 0;
+
+	if (injected_failure())
+		return -ENOMEM;
+	if (madvise(base, bytes, MADV_POPULATE_WRITE) != 0) {
+		if (errno == EINVAL)
+			touch(base, bytes);
+		else
+			err = -ENOMEM;
+	}
+	errno = saved;
+	return err;
+}
+
+void
+cubby__os_advise_huge(void *base, size_t bytes, bool want)
+{
+	int saved = errno;
+
+	madvise(base, bytes, want ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	errno = saved;
+}
+
+ssize_t
+cubby__os_read_text(const char *path, char *buffer, size_t buffer_bytes)
+{
+	int saved = errno;
+	ssize_t n_bytes = -ENOENT;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		n_bytes = read(fd, buffer, buffer_bytes - 1);
+		if (n_bytes < 0)
+			n_bytes = -errno;
+		close(fd);
+	}
+	buffer[n_bytes < 0 ? 0 : n_bytes] = '\0';
+	errno = saved;
+	return n_bytes;
+}
+
+uint64_t
+cubby__os_read_number(const char *path, uint64_t otherwise)
+{
+	char text[128];
+	uint64_t number = 0;
+	const char *p = text;
+
+	if (cubby__os_read_text(path, text, sizeof(text)) <= 0 || *p < '0' ||
+	    *p > '9')
+		return otherwise;
+	for (; *p >= '0' && *p <= '9'; p++)
+		number = number * 10 + (uint64_t)(*p - '0');
+	return number;
+}
+
+bool
+cubby__os_charges_commit(void)
+{
+	static int answer; /* 0: not asked yet, 1: no, 2: yes */
+	int known = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+
+	if (known == 0) {
+		known = 1 + (cubby__os_read_number(
+				     "/proc/sys/vm/overcommit_memory", 0) ==
+			     OVERCOMMIT_NEVER);
+		__atomic_store_n(&answer, known, __ATOMIC_RELAXED);
+	}
+	return known == 2;
+}
+
+uint64_t
+cubby__os_address_space_left_bytes(void)
+{
+	int saved = errno;
+	struct rlimit limit;
+	uint64_t used_bytes;
+
+	if (getrlimit(RLIMIT_AS, &limit) != 0 ||
+	    limit.rlim_cur == RLIM_INFINITY) {
+		errno = saved;
+		return UINT64_MAX;
+	}
+	used_bytes = cubby__os_read_number("/proc/self/statm", 0) *
+		     cubby__os_page_bytes();
+	return used_bytes < limit.rlim_cur ? limit.rlim_cur - used_bytes : 0;
+}
+
+unsigned
+cubby__os_address_bits(void)
+{
+	char here; /* the stack is near the top of user space */
+	unsigned bits = bit_highest((uintptr_t)&here) + 1;
+
+#if defined(__aarch64__)
+	return bits <= 39 ? 39 : 48;
+#else
+	return bits <= 47 ? 47 : bits;
+#endif
+}
+
+int
+cubby__os_write(int fd, const char *bytes, size_t n_bytes)
+{
+	int saved = errno;
+
+	while (n_bytes > 0) {
+		ssize_t n = write(fd, bytes, n_bytes);
+
+		if (n < 0) {
+			int err = -errno;
+
+			if (err == -EINTR)
+				continue;
+			errno = saved;
+			return err;
+		}
+		bytes += n;
+		n_bytes -= (size_t)n;
+	}
+	errno = saved;
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 1: report - the one path for misuse and corruption
+ *
+ * One line on standard error, made without allocating:
+ *
+ *	cubby: double-free: cache 'truck': object 0x7f... is already free; <advice>
+ *
+ * then the program's hook, then abort(); with CUBBY_OPTIONS=misuse=continue
+ * the caller gets control back and must leave everything unchanged.
+ */
+#ifndef CUBBY__REPORT_H
+#define CUBBY__REPORT_H
+
+#include "compiler.h"
+
+#include <cubby/error.h>
+
+struct misuse_row {
+	const char *name;   /* the word in the report */
+	const char *advice; /* how the report line ends */
+	uint64_t code;      /* enum cubby_misuse_code */
+};
+
+#define MISUSE_ROW(code, name, advice)                                        \
+	TABLE_ROW(misuses) struct misuse_row misuse_row_##code = {            \
+		name, advice, code                                            \
+	}
+
+/*
+ * Report a misuse.
+ *
+ * @cache: name of the cache, or NULL; @address: the pointer, or NULL.
+ * @format: what is wrong, as cubby__text_printf() takes it.
+ *
+ * Returns only under misuse=continue.  Must not be called under a lock.
+ */
+void cubby__report_misuse(uint32_t code, const char *cache,
+			  const void *address, const char *format, ...)
+	CUBBY_PRINTF(4, 5) COLD;
+
+#endif /* CUBBY__REPORT_H */

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+/* LAYER 3: granule - the process's address space, in pieces of 16 MiB */
+#include "granule.h"
+
+#include "annotate.h"
+#include "bits.h"
+#include "check.h"
+#include "lock.h"
+#include "options.h"
+#include "os.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BUDGET_BYTES (32 * TIB)
+#define BUDGET_BYTES_VALGRIND (64 * GIB)
+#define BUDGET_BYTES_TSAN (2 * TIB)
+#define BUDGET_BYTES_39_BITS (256 * GIB)
+
+/* A cache that may grow gets one part in so many of what remains. */
+#define RANGE_PART 1024
+
+#define RETIRED_MAX 64
+#define UNIT_BYTES_MIN 4096
+#define UNITS_MAX (GRANULE_BYTES / UNIT_BYTES_MIN)
+#define SHARED_MAX (SMALL_BUDGET_BYTES / GRANULE_BYTES)
+#define SHARED_FLAG 0x80000000u
+
+/* The tables are made writable in steps of so many bytes. */
+#define TABLE_STEP_BYTES ((uint64_t)64 << 10)
+
+/*
+ * The record of a shared granule, mapped when the granule is:
+ *
+ *	0      base, next_unit, n_used_units
+ *	24     used[]     one bit a unit
+ *	...    owners[]   8 bytes a unit
+ */
+struct shared {
+	char *base;
+	uint64_t next_unit; /* where the next search starts: delays reuse */
+	uint64_t n_used_units;
+	uint64_t used[UNITS_MAX / 64];
+	struct granule_owner owners[UNITS_MAX];
+};
+
+struct range {
+	char *base;
+	uint64_t bytes;
+};
+
+static struct lock lock = LOCK_INIT(LOCK_RANK_GRANULE);
+
+/* Written under the lock, once; read without it after init. */
+static uint32_t *owners;
+static uint32_t *ordinals;
+static uint64_t n_granules;
+static bool is_small;
+
+/* Under the lock. */
+static uint64_t budget_bytes;
+static uint64_t used_bytes;
+static struct shared *shared[SHARED_MAX];
+static uint32_t n_shared;
+static struct range retired[RETIRED_MAX];
+static uint64_t n_retired_ever; /* also the place of the next one */
+static uint64_t n_retired;
+
+static uint64_t budget_option;
+OPTION_ROW(budget, OPTION_NUMBER, &budget_option, NULL,
+	   "most address space to reserve");
+
+static uint64_t
+unit_bytes(void)
+{
+	return max_u64(UNIT_BYTES_MIN, cubby__os_page_bytes());
+}
+
+static uint64_t
+choose_budget(void)
+{
+	uint64_t left_bytes = cubby__os_address_space_left_bytes();
+	uint64_t bytes = BUDGET_BYTES;
+
+	if (budget_option != 0)
+		return budget_option;
+	if (cubby__os_address_bits() <= 39)
+		bytes = min_u64(bytes, BUDGET_BYTES_39_BITS);
+	if (cubby__annotate_on_valgrind())
+		bytes = min_u64(bytes, BUDGET_BYTES_VALGRIND);
+	if (cubby__annotate_on_tsan())
+		bytes = min_u64(bytes, BUDGET_BYTES_TSAN);
+	if (left_bytes != UINT64_MAX)
+		bytes = min_u64(bytes, left_bytes / 2);
+	return bytes;
+}
+
+static int
+init_locked(void)
+{
+	uint64_t entries = (uint64_t)1
+			   << (cubby__os_address_bits() - GRANULE_SHIFT);
+	uint64_t table_bytes = entries * sizeof(*owners);
+	void *base;
+	int err;
+
+	if (owners != NULL)
+		return 0;
+	budget_bytes = choose_budget();
+	/* In small budgets no chunk is a granule: ordinals are in records. */
+	is_small = budget_bytes < SMALL_BUDGET_BYTES;
+	used_bytes = is_small ? table_bytes : 2 * table_bytes;
+	err = cubby__os_map_zeroes(used_bytes, &base);
+	if (err)
+		return err;
+	n_granules = entries;
+	if (!is_small)
+		ordinals = (uint32_t *)((char *)base + table_bytes);
+	/* Pairs with the acquire in cubby__granule_find. */
+	__atomic_store_n(&owners, base, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int
+cubby__granule_init(void)
+{
+	sigset_t saved;
+	int err;
+
+	if (__atomic_load_n(&owners, __ATOMIC_ACQUIRE) != NULL)
+		return 0;
+	cubby__options_read();
+	cubby__lock_acquire(&lock, &saved);
+	err = init_locked();
+	cubby__lock_release(&lock, &saved);
+	return err;
+}
+
+bool
+cubby__granule_is_small(void)
+{
+	return is_small;
+}
+
+uint64_t
+cubby__granule_budget_bytes(void)
+{
+	return budget_bytes;
+}
+
+uint64_t
+cubby__granule_used_bytes(void)
+{
+	uint64_t bytes;
+	sigset_t saved;
+
+	cubby__lock_acquire(&lock, &saved);
+	bytes = used_bytes;
+	cubby__lock_release(&lock, &saved);
+	return bytes;
+}
+
+uint64_t
+cubby__granule_unit_bytes(void)
+{
+	return unit_bytes();
+}
+
+/* --------------------------------- the table ----------------------------- */
+
+static bool
+index_of(const void *address, uint64_t *ret_index)
+{
+	*ret_index = (uintptr_t)address >> GRANULE_SHIFT;
+	return *ret_index < n_granules;
+}
+
+/* Make the pages of `table` writable that hold entries first .. last. */
+static int
+commit_entries(uint32_t *table, uint64_t first, uint64_t last)
+{
+	uintptr_t start = align_down((uintptr_t)&table[first],
+				     TABLE_STEP_BYTES);
+	uintptr_t end = align_up((uintptr_t)&table[last + 1],
+				 TABLE_STEP_BYTES);
+
+	/* The table is not aligned to a step: stay inside it. */
+	start = max_u64(start, (uintptr_t)table);
+	end = min_u64(end, (uintptr_t)&table[n_granules]);
+	return cubby__os_commit((void *)start, end - start);
+}
+
+/* Write a range's entries; with id 0, forget them. */
+static int
+set_owner(const char *base, uint64_t bytes, uint32_t id, uint32_t ordinal)
+{
+	uint64_t first, last;
+	int err;
+
+	if (!index_of(base, &first) || !index_of(base + bytes - 1, &last))
+		return -ENOMEM;
+	if (id != 0) {
+		err = commit_entries(owners, first, last);
+		if (!err && ordinal != 0)
+			err = commit_entries(ordinals, first, last);
+		if (err)
+			return err;
+	}
+	for (uint64_t i = first; i <= last; i++) {
+		if (ordinals != NULL && ordinals[i] != ordinal)
+			__atomic_store_n(&ordinals[i], ordinal,
+					 __ATOMIC_RELAXED);
+		/* Release: whoever sees the owner sees its ordinal. */
+		__atomic_store_n(&owners[i], id, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+static struct granule_owner
+unit_owner(const struct shared *granule, const void *address)
+{
+	uint64_t unit = ((uintptr_t)address & (GRANULE_BYTES - 1)) /
+			unit_bytes();
+	struct granule_owner owner;
+
+	owner.id = __atomic_load_n(&granule->owners[unit].id,
+				   __ATOMIC_ACQUIRE);
+	owner.ordinal = __atomic_load_n(&granule->owners[unit].ordinal,
+					__ATOMIC_RELAXED);
+	return owner;
+}
+
+bool
+cubby__granule_find(const void *address, struct granule_owner *ret_owner)
+{
+	uint32_t *table = __atomic_load_n(&owners, __ATOMIC_ACQUIRE);
+	uint64_t i;
+	uint32_t id;
+
+	if (table == NULL || !index_of(address, &i))
+		return false;
+	id = __atomic_load_n(&table[i], __ATOMIC_ACQUIRE);
+	if (id == 0)
+		return false;
+	if (id & SHARED_FLAG) {
+		*ret_owner = unit_owner(
+			__atomic_load_n(&shared[id & ~SHARED_FLAG],
+					__ATOMIC_ACQUIRE),
+			address);
+		return ret_owner->id != 0;
+	}
+	ret_owner->id = id;
+	ret_owner->ordinal =
+		ordinals ? __atomic_load_n(&ordinals[i], __ATOMIC_RELAXED) : 0;
+	return true;
+}
+
+/* -------------------------------- the budget ----------------------------- */
+
+static void
+unmap_oldest_retired(void)
+{
+	struct range *range =
+		&retired[(n_retired_ever - n_retired) % RETIRED_MAX];
+
+	set_owner(range->base, range->bytes, 0, 0);
+	cubby__os_unmap(range->base, range->bytes);
+	used_bytes -= range->bytes;
+	n_retired--;
+}
+
+static bool
+fits(uint64_t bytes)
+{
+	return bytes <= budget_bytes && used_bytes <= budget_bytes - bytes;
+}
+
+static int
+reserve_locked(uint64_t bytes, uint64_t align_bytes, char **ret_base)
+{
+	void *base;
+	int err;
+
+	while (!fits(bytes) && n_retired > 0)
+		unmap_oldest_retired();
+	if (!fits(bytes))
+		return -ENOMEM;
+	err = cubby__os_reserve(bytes, align_bytes, &base);
+	if (err)
+		return err;
+	used_bytes += bytes;
+	*ret_base = base;
+	return 0;
+}
+
+static void
+release_locked(char *base, uint64_t bytes)
+{
+	cubby__os_unmap(base, bytes);
+	used_bytes -= bytes;
+}
+
+uint64_t
+cubby__granule_default_range_bytes(void)
+{
+	uint64_t bytes;
+	sigset_t saved;
+
+	cubby__lock_acquire(&lock, &saved);
+	bytes = fits(0) ? (budget_bytes - used_bytes) / RANGE_PART : 0;
+	cubby__lock_release(&lock, &saved);
+	bytes = align_down(bytes, GRANULE_BYTES);
+	return min_u64(max_u64(bytes, GRANULE_BYTES), RANGE_BYTES_MAX);
+}
+
+static int
+take_locked(uint64_t bytes, struct granule_owner owner, char **ret_base)
+{
+	char *base;
+	int err = reserve_locked(bytes, GRANULE_BYTES, &base);
+
+	if (err)
+		return err;
+	err = set_owner(base, bytes, owner.id, owner.ordinal);
+	if (err) {
+		release_locked(base, bytes);
+		return err;
+	}
+	*ret_base = base;
+	return 0;
+}
+
+int
+cubby__granule_take(uint64_t bytes, struct granule_owner owner,
+		    char **ret_base)
+{
+	sigset_t saved;
+	int err;
+
+	cubby__lock_acquire(&lock, &saved);
+	err = take_locked(bytes, owner, ret_base);
+	cubby__lock_release(&lock, &saved);
+	return err;
+}
+
+void
+cubby__granule_retire(char *base, uint64_t bytes)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&lock, &saved);
+	if (n_retired == RETIRED_MAX)
+		unmap_oldest_retired();
+	/* Where the kernel has no mapping left to spare, keep less. */
+	if (cubby__os_decommit(base, bytes) != 0) {
+		set_owner(base, bytes, 0, 0);
+		release_locked(base, bytes);
+	} else {
+		retired[n_retired_ever++ % RETIRED_MAX] =
+			(struct range){ base, bytes };
+		n_retired++;
+	}
+	cubby__lock_release(&lock, &saved);
+}
+
+int
+cubby__granule_take_plain(uint64_t bytes, char **ret_base)
+{
+	sigset_t saved;
+	int err;
+
+	cubby__lock_acquire(&lock, &saved);
+	err = reserve_locked(bytes, cubby__os_page_bytes(), ret_base);
+	cubby__lock_release(&lock, &saved);
+	return err;
+}
+
+void
+cubby__granule_give_plain(char *base, uint64_t bytes)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&lock, &saved);
+	release_locked(base, bytes);
+	cubby__lock_release(&lock, &saved);
+}
+
+/* ----------------------------- shared granules --------------------------- */
+
+static uint64_t
+n_units(void)
+{
+	return GRANULE_BYTES / unit_bytes();
+}
+
+static bool
+unit_used(const struct shared *granule, uint64_t unit)
+{
+	return granule->used[unit / 64] >> (unit % 64) & 1;
+}
+
+/* First unit of a free run of n in [from, to), or n_units(). */
+static uint64_t
+find_run(const struct shared *granule, uint64_t n, uint64_t from, uint64_t to)
+{
+	uint64_t run = 0;
+
+	for (uint64_t unit = from; unit < to; unit++) {
+		run = unit_used(granule, unit) ? 0 : run + 1;
+		if (run == n)
+			return unit + 1 - n;
+	}
+	return n_units();
+}
+
+static void
+set_units(struct shared *granule, uint64_t first, uint64_t n,
+	  struct granule_owner owner)
+{
+	for (uint64_t unit = first; unit < first + n; unit++) {
+		granule->used[unit / 64] ^= (uint64_t)1 << (unit % 64);
+		__atomic_store_n(&granule->owners[unit].ordinal, owner.ordinal,
+				 __ATOMIC_RELAXED);
+		__atomic_store_n(&granule->owners[unit].id, owner.id,
+				 __ATOMIC_RELEASE);
+	}
+}
+
+static bool
+take_run(struct shared *granule, uint64_t n, struct granule_owner owner,
+	 char **ret_base)
+{
+	uint64_t first;
+
+	if (granule->n_used_units + n > n_units())
+		return false;
+	first = find_run(granule, n, granule->next_unit, n_units());
+	if (first == n_units())
+		first = find_run(granule, n, 0, n_units());
+	if (first == n_units())
+		return false;
+	set_units(granule, first, n, owner);
+	granule->n_used_units += n;
+	granule->next_unit = first + n;
+	*ret_base = granule->base + first * unit_bytes();
+	return true;
+}
+
+static int
+add_shared(void)
+{
+	uint64_t record_bytes =
+		align_up(sizeof(struct shared), cubby__os_page_bytes());
+	struct granule_owner owner = { SHARED_FLAG | n_shared, 0 };
+	struct shared *granule;
+	void *record;
+	char *base;
+	int err;
+
+	if (n_shared == SHARED_MAX || !fits(GRANULE_BYTES + record_bytes))
+		return -ENOMEM;
+	err = cubby__os_map(record_bytes, &record);
+	if (err)
+		return err;
+	granule = record;
+	/* Before its granule has an owner: find may follow the entry at once. */
+	__atomic_store_n(&shared[n_shared], granule, __ATOMIC_RELEASE);
+	err = take_locked(GRANULE_BYTES, owner, &base);
+	if (err) {
+		__atomic_store_n(&shared[n_shared], NULL, __ATOMIC_RELEASE);
+		cubby__os_unmap(record, record_bytes);
+		return err;
+	}
+	granule->base = base;
+	used_bytes += record_bytes;
+	n_shared++;
+	return 0;
+}
+
+int
+cubby__granule_take_units(uint64_t bytes, struct granule_owner owner,
+			  char **ret_base)
+{
+	uint64_t n = div_up(bytes, unit_bytes());
+	sigset_t saved;
+	uint32_t i;
+	int err = 0;
+
+	cubby__lock_acquire(&lock, &saved);
+	for (i = 0; i < n_shared; i++)
+		if (take_run(shared[i], n, owner, ret_base))
+			break;
+	if (i == n_shared) {
+		err = add_shared();
+		if (!err && !take_run(shared[i], n, owner, ret_base))
+			err = -ENOMEM;
+	}
+	cubby__lock_release(&lock, &saved);
+	return err;
+}
+
+void
+cubby__granule_give_units(char *base, uint64_t bytes)
+{
+	uint64_t n = div_up(bytes, unit_bytes());
+	uint64_t offset_bytes = (uintptr_t)base & (GRANULE_BYTES - 1);
+	struct granule_owner nobody = { 0, 0 };
+	struct shared *granule;
+	sigset_t saved;
+	uint64_t i;
+
+	cubby__lock_acquire(&lock, &saved);
+	CHECK_ALWAYS(index_of(base, &i) && (owners[i] & SHARED_FLAG)); /* A1 */
+	granule = shared[owners[i] & ~SHARED_FLAG];
+	if (cubby__os_decommit(base, n * unit_bytes()) != 0)
+		cubby__os_drop(base, n * unit_bytes());
+	set_units(granule, offset_bytes / unit_bytes(), n, nobody);
+	granule->n_used_units -= n;
+	cubby__lock_release(&lock, &saved);
+}
+
+/* ------------------------------ verify and fork -------------------------- */
+
+static size_t
+verify_shared(const struct shared *granule)
+{
+	size_t n_faults = 0;
+	uint64_t n_used = 0;
+
+	for (uint64_t unit = 0; unit < n_units(); unit++) {
+		bool used = unit_used(granule, unit);
+
+		n_used += used;
+		n_faults += used != (granule->owners[unit].id != 0); /* A3 */
+	}
+	return n_faults + (n_used != granule->n_used_units);
+}
+
+size_t
+cubby__granule_verify(void)
+{
+	size_t n_faults = 0;
+	sigset_t saved;
+
+	cubby__lock_acquire(&lock, &saved);
+	for (uint32_t i = 0; i < n_shared; i++)
+		n_faults += verify_shared(shared[i]);
+	for (uint64_t i = 0; i < n_retired; i++) {
+		struct range *range =
+			&retired[(n_retired_ever - 1 - i) % RETIRED_MAX];
+		struct granule_owner owner;
+
+		n_faults += !cubby__granule_find(range->base, &owner); /* A1 */
+	}
+	cubby__lock_release(&lock, &saved);
+	return n_faults;
+}
+
+void
+cubby__granule_fork_prepare(void)
+{
+	cubby__lock_seize(&lock);
+}
+
+void
+cubby__granule_fork_done(void)
+{
+	cubby__lock_unseize(&lock);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 3: granule - the process's address space, in pieces of 16 MiB
+ *
+ * Theory
+ *
+ * Whatever holds cells is aligned to a granule of 16 MiB and a multiple of it
+ * long, so that one table with an entry per granule of user space answers
+ * "whose is this address?" for every address that exists: shift by 24, one
+ * load.  The table is reserved read-only and costs pages only where it was
+ * written; an address that is nobody's reads a zero.
+ *
+ *	owners[address >> 24]    0                nobody
+ *	                         id               a cache's own granule
+ *	                         SHARED | n       shared granule number n
+ *	ordinals[address >> 24]  which chunk of its cache the granule is
+ *
+ * Address budget.  Reservations are free, addresses are not: a process has
+ * 2^47 of them and shares them with its host.  All reservations together stay
+ * within a budget, and a cache whose need is unknown gets 1/1024 of what
+ * remains.  Never ask for much and halve on failure: that takes the host's own
+ * space.
+ *
+ *	32 TiB        otherwise
+ *	64 GiB        under Valgrind 3.19, which gives a client 122 GiB in all
+ *	2 TiB         under ThreadSanitizer, which leaves 3.4 TiB
+ *	256 GiB       where user space is 39 bits (512 GiB) wide
+ *	half of it    where RLIMIT_AS leaves less
+ *	budget=SIZE   in CUBBY_OPTIONS, above all (qemu-user pays 200 MB of
+ *	              host memory for each 32 GiB)
+ *
+ * Small budgets.  Under 4 GiB a granule a cache is too much.  Then caches take
+ * single slabs from shared granules: runs of units of 4 KiB (a page, where
+ * pages are larger), and a second table inside the granule's record says whose
+ * each unit is.
+ *
+ * Retired ranges.  The range of a destroyed cache stays reserved and keeps its
+ * owner in a FIFO of RETIRED_MAX entries: a late free into it is recognised,
+ * and no other type gets the address soon.  When the budget is exhausted the
+ * FIFO is emptied.
+ *
+ * Invariants:
+ *   A1  the owner of every granule of a live or retired range is its cache
+ *   A2  used_bytes is the sum of all reservations, and <= budget_bytes unless
+ *       the table alone exceeds it
+ *   A3  a unit's bit is set if and only if its owner is not 0
+ *
+ * Locks: one, of rank LOCK_RANK_GRANULE, under every call but _find and
+ * _is_small; _find reads entries that are written once before their addresses
+ * are handed out.
+ */
+#ifndef CUBBY__GRANULE_H
+#define CUBBY__GRANULE_H
+
+#include "compiler.h"
+
+#define GRANULE_SHIFT 24
+#define GRANULE_BYTES ((uint64_t)1 << GRANULE_SHIFT)
+
+/* The most that a cache without max_objects reserves. */
+#define RANGE_BYTES_MAX ((uint64_t)32 << 30)
+
+/* Under this budget slabs come from shared granules. */
+#define SMALL_BUDGET_BYTES ((uint64_t)4 << 30)
+
+/* An address's owner, and the piece of the owner's that it is in. */
+struct granule_owner {
+	uint32_t id;      /* never 0 */
+	uint32_t ordinal; /* 0 in a first range, else the chunk's number */
+};
+
+/*
+ * Read the limits and reserve the table, at the first call; later ones repeat
+ * its answer: 0 or -ENOMEM (then the next call tries again).
+ */
+int cubby__granule_init(void);
+
+bool cubby__granule_is_small(void);
+
+/* For the statistics and tests. */
+uint64_t cubby__granule_budget_bytes(void);
+uint64_t cubby__granule_used_bytes(void);
+
+/* How long the range of a cache that may grow for ever should be. */
+uint64_t cubby__granule_default_range_bytes(void);
+
+/*
+ * Reserve whole granules for a cache: 0 and *ret_base, or -ENOMEM.
+ * @bytes: a multiple of GRANULE_BYTES.
+ */
+int cubby__granule_take(uint64_t bytes, struct granule_owner owner,
+			char **ret_base);
+
+/* The cache is gone: drop the pages, keep the addresses for a while. */
+void cubby__granule_retire(char *base, uint64_t bytes);
+
+/* The same for a piece of a shared granule; bytes are rounded up to units. */
+int cubby__granule_take_units(uint64_t bytes, struct granule_owner owner,
+			      char **ret_base);
+void cubby__granule_give_units(char *base, uint64_t bytes);
+uint64_t cubby__granule_unit_bytes(void);
+
+/* Address space for bookkeeping: budgeted, without an owner. */
+int cubby__granule_take_plain(uint64_t bytes, char **ret_base);
+void cubby__granule_give_plain(char *base, uint64_t bytes);
+
+/* Whose is the address?  false: nobody's.  Async-signal-safe. */
+bool cubby__granule_find(const void *address, struct granule_owner *ret_owner);
+
+/* Contradictions to A1 to A3, counted. */
+size_t cubby__granule_verify(void);
+
+/* For fork: hold the lock across it. */
+void cubby__granule_fork_prepare(void);
+void cubby__granule_fork_done(void);
+
+#endif /* CUBBY__GRANULE_H */

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/* LAYER 3: region - where the cells of one cache lie */
+#include "region.h"
+
+#include "bits.h"
+#include "check.h"
+#include "options.h"
+#include "os.h"
+
+#include <errno.h>
+
+#define STEP_BYTES_MIN (64 * KIB)
+#define STEP_BYTES_MAX (2 * MIB)
+
+/* A small cache must not be given a huge page. */
+#define HUGE_PAGE_BYTES (2 * MIB)
+
+static uint64_t force_chunks;
+OPTION_ROW(chunks, OPTION_FLAG, &force_chunks, NULL,
+	   "no contiguous ranges: every cache lies in chunks");
+
+static bool
+in_range(const struct region *region, const void *address)
+{
+	return (uintptr_t)address - (uintptr_t)region->base <
+	       region->range_bytes;
+}
+
+static void
+choose_chunks(struct region *region)
+{
+	const struct geometry *geometry = &region->geometry;
+
+	if (cubby__granule_is_small()) {
+		region->chunk_shift = geometry->slab_shift;
+		region->chunk_bytes = align_up(geometry_slab_bytes(geometry),
+					       cubby__granule_unit_bytes());
+	} else {
+		region->chunk_shift =
+			bit_highest(GRANULE_BYTES / geometry->cell_bytes);
+		region->chunk_bytes = GRANULE_BYTES;
+	}
+}
+
+static int
+reserve_range(struct region *region, uint64_t max_cells)
+{
+	const struct geometry *geometry = &region->geometry;
+	struct granule_owner owner = { region->id, 0 };
+	uint64_t bytes = cubby__granule_default_range_bytes();
+	int err;
+
+	if (max_cells != 0)
+		bytes = align_up(geometry_offset_bytes(geometry, max_cells),
+				 GRANULE_BYTES);
+	if (bytes > UINT64_MAX / geometry->cell_bytes) /* G4 */
+		return -ENOMEM;
+	err = cubby__granule_take(bytes, owner, &region->base);
+	if (err)
+		return err;
+	region->range_bytes = bytes;
+	region->range_cells =
+		max_cells ? max_cells :
+			    align_down(min_u64(geometry_cell(geometry, bytes),
+					       CELLS_MAX),
+				       geometry_slab_cells(geometry));
+	region->reserved_bytes = bytes;
+	region->segment = region->base;
+	region->segment_bytes = bytes;
+	if (region->want_huge_pages)
+		cubby__os_advise_huge(region->base, bytes, true);
+	return 0;
+}
+
+int
+cubby__region_init(struct region *region, const struct geometry *geometry,
+		   uint32_t id, uint64_t max_cells, bool want_huge_pages)
+{
+	*region = (struct region){
+		.geometry = *geometry,
+		.id = id,
+		.want_huge_pages = want_huge_pages,
+		.max_cells = max_cells,
+	};
+	if (max_cells == 0)
+		region->max_cells = min_u64(cubby__granule_budget_bytes() /
+						    geometry->cell_bytes,
+					    CELLS_MAX);
+	choose_chunks(region);
+	if (force_chunks || cubby__granule_is_small())
+		return 0;
+	return reserve_range(region, max_cells);
+}
+
+static void
+give_chunk(struct region *region, char *chunk)
+{
+	if (cubby__granule_is_small())
+		cubby__granule_give_units(chunk, region->chunk_bytes);
+	else
+		cubby__granule_retire(chunk, region->chunk_bytes);
+}
+
+void
+cubby__region_fini(struct region *region)
+{
+	for (uint64_t i = 0; i < region->n_chunks; i++)
+		give_chunk(region, region_chunk(region, i));
+	cubby__side_fini(&region->chunks);
+	if (region->base != NULL)
+		cubby__granule_retire(region->base, region->range_bytes);
+	*region = (struct region){ .geometry = region->geometry };
+}
+
+static int
+reach_chunk_table(struct region *region)
+{
+	uint64_t most = div_up(region->max_cells,
+			       (uint64_t)1 << region->chunk_shift);
+	int err;
+
+	if (region->chunks.max_bytes == 0) {
+		err = cubby__side_init(&region->chunks, NULL, 0,
+				       most * sizeof(char *));
+		if (err)
+			return err;
+	}
+	return cubby__side_reach(&region->chunks,
+				 (region->n_chunks + 1) * sizeof(char *));
+}
+
+static int
+add_chunk(struct region *region)
+{
+	struct granule_owner owner = { region->id,
+				       (uint32_t)region->n_chunks };
+	char *chunk;
+	int err = reach_chunk_table(region);
+
+	if (err)
+		return err;
+	err = cubby__granule_is_small() ?
+		      cubby__granule_take_units(region->chunk_bytes, owner,
+						&chunk) :
+		      cubby__granule_take(region->chunk_bytes, owner, &chunk);
+	if (err)
+		return err;
+	((char **)region->chunks.base)[region->n_chunks] = chunk;
+	/* Pairs with the acquire in find_piece, which may run unlocked. */
+	__atomic_store_n(&region->n_chunks, region->n_chunks + 1,
+			 __ATOMIC_RELEASE);
+	region->reserved_bytes += region->chunk_bytes;
+	region->segment = chunk;
+	region->segment_bytes = region->chunk_bytes;
+	region->segment_committed_bytes = 0;
+	if (region->want_huge_pages)
+		cubby__os_advise_huge(chunk, region->chunk_bytes, true);
+	return 0;
+}
+
+/* Commit the open segment up to `wanted` bytes: 0 or -ENOMEM. */
+static int
+commit_segment(struct region *region, uint64_t wanted)
+{
+	uint64_t committed = region->segment_committed_bytes;
+	bool first_segment = region->n_chunks == (region->base ? 0 : 1);
+	int err;
+
+	if (!region->want_huge_pages && first_segment &&
+	    committed < HUGE_PAGE_BYTES && wanted >= HUGE_PAGE_BYTES)
+		cubby__os_advise_huge(region->segment, HUGE_PAGE_BYTES, false);
+	err = cubby__os_commit(region->segment + committed,
+			       wanted - committed);
+	if (err)
+		return err;
+	region->segment_committed_bytes = wanted;
+	region->committed_bytes += wanted - committed;
+	return 0;
+}
+
+/* Commit at least up to `bytes`, a step more if the kernel lets us. */
+static int
+extend_segment(struct region *region, uint64_t bytes)
+{
+	uint64_t committed = region->segment_committed_bytes;
+	uint64_t step_bytes = min_u64(max_u64(committed, STEP_BYTES_MIN),
+				      STEP_BYTES_MAX);
+	uint64_t least = align_up(bytes, cubby__os_page_bytes());
+	uint64_t wanted;
+
+	if (least <= committed)
+		return 0;
+	if (region->want_huge_pages)
+		step_bytes = HUGE_PAGE_BYTES;
+	wanted = min_u64(max_u64(least, committed + step_bytes),
+			 region->segment_bytes);
+	if (commit_segment(region, wanted) == 0)
+		return 0;
+	return least == wanted ? -ENOMEM : commit_segment(region, least);
+}
+
+int
+cubby__region_open_slab(struct region *region, uint64_t slab, uint32_t n_cells)
+{
+	const struct geometry *geometry = &region->geometry;
+	uint64_t cell = slab << geometry->slab_shift;
+	char *end;
+	int err;
+
+	if (cell >= region->range_cells) {
+		uint64_t chunk = (cell - region->range_cells) >>
+				 region->chunk_shift;
+
+		CHECK_DEBUG(chunk <= region->n_chunks);
+		if (chunk == region->n_chunks) {
+			err = add_chunk(region);
+			if (err)
+				return err;
+		}
+	}
+	end = region_cell(region, cell) +
+	      geometry_offset_bytes(geometry, n_cells);
+	if (end <= region->segment ||
+	    end > region->segment + region->segment_bytes)
+		return 0; /* in an earlier segment, so committed */
+	return extend_segment(region, (uint64_t)(end - region->segment));
+}
+
+/* The offset of `address` in the array that its piece is. */
+static bool
+find_piece(const struct region *region, const void *address,
+	   uint64_t *ret_offset_bytes, uint64_t *ret_first_cell,
+	   uint64_t *ret_n_cells)
+{
+	struct granule_owner owner;
+
+	if (in_range(region, address)) {
+		*ret_offset_bytes = (uintptr_t)address -
+				    (uintptr_t)region->base;
+		*ret_first_cell = 0;
+		*ret_n_cells = region->range_cells;
+		return true;
+	}
+	if (!cubby__granule_find(address, &owner) || owner.id != region->id ||
+	    owner.ordinal >=
+		    __atomic_load_n(&region->n_chunks, __ATOMIC_ACQUIRE))
+		return false;
+	*ret_offset_bytes = (uintptr_t)address -
+			    (uintptr_t)region_chunk(region, owner.ordinal);
+	*ret_first_cell = region->range_cells +
+			  ((uint64_t)owner.ordinal << region->chunk_shift);
+	*ret_n_cells = (uint64_t)1 << region->chunk_shift;
+	return true;
+}
+
+enum region_answer
+cubby__region_find(const struct region *region, const void *address,
+		   uint64_t *ret_cell)
+{
+	const struct geometry *geometry = &region->geometry;
+	uint64_t offset_bytes, first_cell, n_cells, cell;
+
+	if (!find_piece(region, address, &offset_bytes, &first_cell, &n_cells))
+		return REGION_OUTSIDE;
+	cell = geometry_cell(geometry, offset_bytes);
+	if (cell >= n_cells)
+		return REGION_OUTSIDE;
+	*ret_cell = first_cell + cell;
+	return offset_bytes == geometry_offset_bytes(geometry, cell) +
+				       geometry->prefix_bytes ?
+		       REGION_OBJECT :
+		       REGION_INTERIOR;
+}

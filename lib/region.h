@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 3: region - where the cells of one cache lie
+ *
+ * Theory
+ *
+ * A cache is one array: cell i begins at base + i * cell_bytes of a range
+ * that is reserved when the cache is created and committed from the bottom,
+ * in steps of 64 KiB that double up to 2 MiB.  When the range is full, and
+ * from the start where there is none, the cache goes on in chunks:
+ *
+ *	cell                                      address
+ *	0 .. range_cells - 1                      base + cell * cell_bytes
+ *	range_cells + j,                          chunk[j >> chunk_shift]
+ *	  j = 0, 1, 2 ...                         + (j & mask) * cell_bytes
+ *
+ *	why chunks                  a chunk is
+ *	the range is full           a granule of 16 MiB
+ *	CUBBY_OPTIONS=chunks        the same, with range_cells = 0
+ *	the budget is under 4 GiB   one slab, with range_cells = 0
+ *
+ * cells_per_chunk is the greatest power of two that fits, and at least one
+ * slab's, so a slab never lies in two pieces.  Only the functions of this file
+ * know any of this.
+ *
+ * Invariants:
+ *   R1  region_find(region_object(i)) == i for every cell of an opened slab
+ *   R2  every byte of an opened slab is accessible, unless the slab layer
+ *       decommitted it
+ *   R3  range_cells is a multiple of a slab's cells, or all cells are in it
+ *
+ * Locks: the owner's slab lock, except region_object() and region_find() on
+ * cells that the caller knows to be opened: a chunk's address and owner are
+ * written before any pointer into it is given out, and do not change.
+ */
+#ifndef CUBBY__REGION_H
+#define CUBBY__REGION_H
+
+#include "compiler.h"
+#include "geometry.h"
+#include "granule.h"
+#include "side.h"
+
+struct region {
+	struct geometry geometry;
+	uint32_t id;	      /* owner of its granules */
+	uint32_t chunk_shift; /* log2 of the cells of a chunk */
+	char *base;	      /* of the first range, or NULL */
+	uint64_t range_bytes;
+	uint64_t range_cells;
+	uint64_t chunk_bytes; /* one chunk's reservation */
+	uint64_t n_chunks;
+	struct side chunks; /* char *[n_chunks] */
+	uint64_t max_cells; /* in all; sizes what is reserved */
+	bool want_huge_pages;
+
+	/* The segment (range or chunk) that was opened last. */
+	char *segment;
+	uint64_t segment_bytes;
+	uint64_t segment_committed_bytes;
+
+	/* Totals, for the statistics. */
+	uint64_t reserved_bytes;
+	uint64_t committed_bytes;
+};
+
+enum region_answer {
+	REGION_OBJECT,   /* the first byte of a cell's object */
+	REGION_INTERIOR, /* inside a cell, but not there */
+	REGION_OUTSIDE   /* in no cell of this region */
+};
+
+/*
+ * @max_cells: what the cache may ever hold, or 0.  With it the range is
+ *	exactly as long as needed; without it, the default of the granule layer.
+ * Returns 0 or -ENOMEM.
+ */
+int cubby__region_init(struct region *region, const struct geometry *geometry,
+		       uint32_t id, uint64_t max_cells, bool want_huge_pages);
+
+/* Give all address space back; the range's addresses retire. */
+void cubby__region_fini(struct region *region);
+
+/*
+ * Make the cells of a slab accessible.  Slabs are opened in order: `slab` is
+ * one that was opened before, or the next one.
+ * @n_cells: of that slab; fewer than the geometry's only in the last one.
+ * Returns 0 or -ENOMEM.
+ */
+int cubby__region_open_slab(struct region *region, uint64_t slab,
+			    uint32_t n_cells);
+
+/* Which cell's object is at `address`?  *ret_cell unless OUTSIDE. */
+enum region_answer cubby__region_find(const struct region *region,
+				      const void *address, uint64_t *ret_cell);
+
+static inline char *
+region_chunk(const struct region *region, uint64_t chunk)
+{
+	return ((char **)region->chunks.base)[chunk];
+}
+
+/* The first byte of a cell, which is its prefix if there is one. */
+static inline char *
+region_cell(const struct region *region, uint64_t cell)
+{
+	uint64_t beyond;
+
+	if (likely(cell < region->range_cells))
+		return region->base +
+		       geometry_offset_bytes(&region->geometry, cell);
+	beyond = cell - region->range_cells;
+	return region_chunk(region, beyond >> region->chunk_shift) +
+	       geometry_offset_bytes(&region->geometry,
+				     beyond & (((uint64_t)1
+						<< region->chunk_shift) -
+					       1));
+}
+
+/* What the program holds of a cell. */
+static inline void *
+region_object(const struct region *region, uint64_t cell)
+{
+	return region_cell(region, cell) + region->geometry.prefix_bytes;
+}
+
+#endif /* CUBBY__REGION_H */

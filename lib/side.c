@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* LAYER 3: side - arrays that grow with a cache, beside its cells */
+#include "side.h"
+
+#include "bits.h"
+#include "check.h"
+#include "granule.h"
+#include "os.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define STEP_BYTES_MIN (64 * KIB)
+#define STEP_BYTES_MAX (2 * MIB)
+
+static uint64_t
+reservation_bytes(uint64_t max_bytes)
+{
+	return align_up(max_u64(max_bytes, 1), cubby__os_page_bytes());
+}
+
+int
+cubby__side_init(struct side *side, void *inline_part, uint64_t inline_bytes,
+		 uint64_t max_bytes)
+{
+	char *base;
+	int err;
+
+	*side = (struct side){ .base = inline_part,
+			       .committed_bytes = inline_bytes,
+			       .max_bytes = max_bytes };
+	if (inline_part != NULL)
+		return 0;
+	err = cubby__granule_take_plain(reservation_bytes(max_bytes), &base);
+	if (err)
+		return err;
+	side->base = base;
+	side->committed_bytes = 0;
+	side->reserved_bytes = reservation_bytes(max_bytes);
+	return 0;
+}
+
+void
+cubby__side_fini(struct side *side)
+{
+	if (side->reserved_bytes != 0)
+		cubby__granule_give_plain(side->base, side->reserved_bytes);
+	*side = (struct side){ 0 };
+}
+
+/* Commit at least up to `bytes`, a step more if the kernel lets us. */
+static int
+extend(struct side *side, uint64_t bytes)
+{
+	uint64_t page_bytes = cubby__os_page_bytes();
+	uint64_t step_bytes =
+		min_u64(max_u64(side->committed_bytes, STEP_BYTES_MIN),
+			STEP_BYTES_MAX);
+	uint64_t least = align_up(bytes, page_bytes);
+	uint64_t wanted = min_u64(max_u64(least, side->committed_bytes +
+							 step_bytes),
+				  side->reserved_bytes);
+	char *from = side->base + side->committed_bytes;
+
+	CHECK_DEBUG(least <= side->reserved_bytes);
+	if (cubby__os_commit(from, wanted - side->committed_bytes) == 0) {
+		side->committed_bytes = wanted;
+		return 0;
+	}
+	if (least == wanted ||
+	    cubby__os_commit(from, least - side->committed_bytes) != 0)
+		return -ENOMEM;
+	side->committed_bytes = least;
+	return 0;
+}
+
+/* Leave the inline part for a reservation of its own. */
+static int
+move_out(struct side *side, uint64_t bytes)
+{
+	struct side larger;
+	int err = cubby__side_init(&larger, NULL, 0, side->max_bytes);
+
+	if (err)
+		return err;
+	err = extend(&larger, bytes);
+	if (err) {
+		cubby__side_fini(&larger);
+		return err;
+	}
+	memcpy(larger.base, side->base, side->committed_bytes);
+	*side = larger;
+	return 0;
+}
+
+int
+cubby__side_reach(struct side *side, uint64_t bytes)
+{
+	if (bytes <= side->committed_bytes)
+		return 0;
+	if (bytes > side->max_bytes)
+		return -ENOMEM;
+	if (side->reserved_bytes == 0)
+		return move_out(side, bytes);
+	return extend(side, bytes);
+}
+
+void
+cubby__side_drop(struct side *side, uint64_t from_byte, uint64_t to_byte)
+{
+	uint64_t page_bytes = cubby__os_page_bytes();
+	uint64_t first = align_up(from_byte, page_bytes);
+	uint64_t last = align_down(to_byte, page_bytes);
+
+	if (side->reserved_bytes == 0 || first >= last ||
+	    cubby__os_drop(side->base + first, last - first) != 0) {
+		memset(side->base + from_byte, 0, to_byte - from_byte);
+		return;
+	}
+	memset(side->base + from_byte, 0, first - from_byte);
+	memset(side->base + last, 0, to_byte - last);
+}
+
+void
+cubby__side_drop_cells(struct cell_side *array, uint64_t first_cell,
+		       uint64_t n_cells)
+{
+	/* Fewer than 8 cells a slab: its bits share a byte with the next. */
+	if (array->bits_per_cell == 1 && n_cells < 8) {
+		for (uint64_t i = 0; i < n_cells; i++)
+			cell_side_clear(array, first_cell + i);
+		return;
+	}
+	cubby__side_drop(&array->side, cell_side_bytes(array, first_cell),
+			 cell_side_bytes(array, first_cell + n_cells));
+}

@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT */
+/* LAYER 3: slab - which cells are live, and whose pages can go */
+#include "slab.h"
+
+#include "check.h"
+#include "os.h"
+
+#include <string.h>
+
+#define BITS_PER_WORD 64
+
+uint32_t
+cubby__slab_record_bytes(const struct geometry *geometry)
+{
+	return (uint32_t)(sizeof(struct slab) +
+			  div_up(geometry_slab_cells(geometry),
+				 BITS_PER_WORD) *
+				  sizeof(uint64_t));
+}
+
+static uint64_t
+max_slabs(const struct slab_set *set)
+{
+	return div_up(set->max_cells,
+		      geometry_slab_cells(&set->region->geometry));
+}
+
+/* Bytes of the levels of a tree that has left its inline part. */
+static uint64_t
+level_bytes(const struct slab_set *set, unsigned level)
+{
+	return bit_tree_words(max_slabs(set), level) * BIT_TREE_LANES *
+	       sizeof(uint64_t);
+}
+
+void
+cubby__slab_init(struct slab_set *set, struct region *region,
+		 void *inline_part, uint32_t inline_bytes, uint64_t max_cells,
+		 struct cell_side *cell_sides, uint32_t n_cell_sides)
+{
+	*set = (struct slab_set){
+		.region = region,
+		.cell_sides = cell_sides,
+		.n_cell_sides = n_cell_sides,
+		.record_bytes = cubby__slab_record_bytes(&region->geometry),
+		.max_cells = region->max_cells,
+	};
+	if (max_cells != 0 && max_cells <= set->max_cells) {
+		set->max_cells = max_cells;
+		set->max_is_limit = true;
+	}
+	cubby__side_init(&set->records, inline_part, inline_bytes,
+			 max_slabs(set) * set->record_bytes);
+	for (unsigned level = 0; level < BIT_TREE_LEVELS; level++)
+		set->tree.level[level] = set->tree_inline[level];
+	set->tree.n_top_words = 1;
+}
+
+void
+cubby__slab_fini(struct slab_set *set)
+{
+	cubby__side_fini(&set->records);
+	cubby__side_fini(&set->tree_memory);
+}
+
+/* ---------------------------------- lanes -------------------------------- */
+
+static enum slab_lane
+lane_by_count(const struct slab *slab)
+{
+	if (slab->n_live == 0)
+		return LANE_EMPTY;
+	if (slab->n_live == slab->n_cells)
+		return LANE_FULL;
+	return (enum slab_lane)(((uint32_t)slab->n_live * 4 - 1) /
+				slab->n_cells);
+}
+
+static void
+enter_lane(struct slab_set *set, uint64_t number, enum slab_lane lane)
+{
+	slab_record(set, number)->lane = (uint8_t)lane;
+	bit_tree_set(&set->tree, lane, number);
+	set->n_in_lane[lane]++;
+}
+
+static void
+leave_lane(struct slab_set *set, uint64_t number)
+{
+	enum slab_lane lane = slab_record(set, number)->lane;
+
+	bit_tree_clear(&set->tree, lane, number);
+	set->n_in_lane[lane]--;
+}
+
+static void
+move_to_lane(struct slab_set *set, uint64_t number, enum slab_lane lane)
+{
+	if (slab_record(set, number)->lane == lane)
+		return;
+	leave_lane(set, number);
+	enter_lane(set, number, lane);
+}
+
+/* ---------------------------- addresses and pages ------------------------ */
+
+static uintptr_t
+slab_start(const struct slab_set *set, uint64_t number)
+{
+	return (uintptr_t)region_cell(set->region,
+				      slab_first_cell(set, number));
+}
+
+static uintptr_t
+slab_end(const struct slab_set *set, uint64_t number)
+{
+	return slab_start(set, number) +
+	       (uint64_t)slab_record(set, number)->n_cells *
+		       set->region->geometry.cell_bytes;
+}
+
+/* Does slab `number` begin where the one before it ends? */
+static bool
+follows(const struct slab_set *set, uint64_t number)
+{
+	return slab_end(set, number - 1) == slab_start(set, number);
+}
+
+static bool
+is_returned(const struct slab_set *set, uint64_t number)
+{
+	return slab_record(set, number)->lane == LANE_RETURNED;
+}
+
+/*
+ * Where the pages begin that only this slab and RETURNED ones have bytes in.
+ * A piece of the region begins with a page, so the search ends there.
+ */
+static uintptr_t
+droppable_start(const struct slab_set *set, uint64_t number)
+{
+	uintptr_t start = slab_start(set, number);
+	uintptr_t page = align_down(start, cubby__os_page_bytes());
+
+	while (slab_start(set, number) > page) {
+		number--;
+		if (!is_returned(set, number))
+			return align_up(start, cubby__os_page_bytes());
+	}
+	return page;
+}
+
+static uintptr_t
+droppable_end(const struct slab_set *set, uint64_t number)
+{
+	uintptr_t end = slab_end(set, number);
+	uintptr_t page = align_up(end, cubby__os_page_bytes());
+
+	while (slab_end(set, number) < page) {
+		number++;
+		if (number == set->n_slabs || !follows(set, number))
+			break;
+		if (!is_returned(set, number))
+			return align_down(end, cubby__os_page_bytes());
+	}
+	return page;
+}
+
+/*
+ * A run is the slabs of a group that lie behind each other in one piece of
+ * the region.  The end of the run that begins with `first`:
+ */
+static uint64_t
+run_end(const struct slab_set *set, uint64_t first)
+{
+	uint64_t group_end = align_down(first, SLABS_PER_GROUP) +
+			     SLABS_PER_GROUP;
+	uint64_t end = first + 1;
+
+	while (end < group_end && end < set->n_slabs && follows(set, end))
+		end++;
+	return end;
+}
+
+/* The pages wholly inside a run. */
+static bool
+run_pages(const struct slab_set *set, uint64_t first, uint64_t end,
+	  char **ret_start, uint64_t *ret_bytes)
+{
+	uintptr_t from = align_up(slab_start(set, first),
+				  cubby__os_page_bytes());
+	uintptr_t to = align_down(slab_end(set, end - 1),
+				  cubby__os_page_bytes());
+
+	*ret_start = (char *)from;
+	*ret_bytes = to - from;
+	return from < to;
+}
+
+static void
+flag_run(struct slab_set *set, uint64_t first, uint64_t end, uint16_t flags)
+{
+	for (uint64_t i = first; i < end; i++)
+		slab_record(set, i)->flags = flags;
+}
+
+/* Does the kernel charge for memory, and is the whole group returned? */
+static bool
+group_is_chargeless(const struct slab_set *set, uint64_t number)
+{
+	uint64_t first = align_down(number, SLABS_PER_GROUP);
+	uint64_t n = min_u64(set->n_slabs - first, SLABS_PER_GROUP);
+	uint64_t all = n == SLABS_PER_GROUP ? UINT64_MAX :
+						    ((uint64_t)1 << n) - 1;
+
+	return cubby__os_charges_commit() &&
+	       *bit_tree_word(&set->tree, 0, LANE_RETURNED,
+			      number / SLABS_PER_GROUP) == all;
+}
+
+static void
+decommit_group(struct slab_set *set, uint64_t number)
+{
+	uint64_t first = align_down(number, SLABS_PER_GROUP);
+	uint64_t group_end = min_u64(first + SLABS_PER_GROUP, set->n_slabs);
+	uint64_t end, bytes;
+	char *start;
+
+	for (; first < group_end; first = end) {
+		end = run_end(set, first);
+		if (!run_pages(set, first, end, &start, &bytes) ||
+		    cubby__os_decommit(start, bytes) != 0)
+			continue;
+		flag_run(set, first, end, SLAB_DECOMMITTED);
+		set->region->committed_bytes -= bytes;
+	}
+}
+
+/* Make the run of a DECOMMITTED slab accessible again: 0 or -ENOMEM. */
+static int
+recommit_run(struct slab_set *set, uint64_t number)
+{
+	uint64_t first = align_down(number, SLABS_PER_GROUP);
+	uint64_t end, bytes;
+	char *start;
+	int err;
+
+	while ((end = run_end(set, first)) <= number)
+		first = end;
+	if (run_pages(set, first, end, &start, &bytes)) {
+		err = cubby__os_commit(start, bytes);
+		if (err)
+			return err;
+		set->region->committed_bytes += bytes;
+	}
+	flag_run(set, first, end, 0);
+	return 0;
+}
+
+/* --------------------------------- opening ------------------------------- */
+
+/* Leave the inline tree, which is one word a lane and level. */
+static int
+move_tree_out(struct slab_set *set)
+{
+	struct side memory = { 0 };
+	uint64_t *level[BIT_TREE_LEVELS];
+	uint64_t bytes = level_bytes(set, 2) + level_bytes(set, 1);
+	int err = cubby__side_init(&memory, NULL, 0,
+				   bytes + level_bytes(set, 0));
+
+	if (err)
+		return err;
+	level[2] = (uint64_t *)memory.base;
+	level[1] = (uint64_t *)(memory.base + level_bytes(set, 2));
+	level[0] = (uint64_t *)(memory.base + bytes);
+	err = cubby__side_reach(&memory, bytes + sizeof(set->tree_inline[0]));
+	if (err) {
+		cubby__side_fini(&memory);
+		return err;
+	}
+	for (unsigned i = 0; i < BIT_TREE_LEVELS; i++) {
+		memcpy(level[i], set->tree_inline[i],
+		       sizeof(set->tree_inline[i]));
+		set->tree.level[i] = level[i];
+	}
+	set->tree_memory = memory;
+	set->tree.n_top_words = bit_tree_words(max_slabs(set), 2);
+	return 0;
+}
+
+/* Make room in the tree for one more slab: 0 or -ENOMEM. */
+static int
+reach_tree(struct slab_set *set)
+{
+	uint64_t group = set->n_slabs / SLABS_PER_GROUP;
+	int err;
+
+	if (group == 0)
+		return 0;
+	if (set->tree_memory.base == NULL) {
+		err = move_tree_out(set);
+		if (err)
+			return err;
+	}
+	return cubby__side_reach(&set->tree_memory,
+				 level_bytes(set, 2) + level_bytes(set, 1) +
+					 (group + 1) * BIT_TREE_LANES *
+						 sizeof(uint64_t));
+}
+
+static int
+reach_cell_sides(struct slab_set *set, uint64_t n_cells)
+{
+	for (uint32_t i = 0; i < set->n_cell_sides; i++) {
+		struct cell_side *array = &set->cell_sides[i];
+		int err = cubby__side_reach(&array->side,
+					    cell_side_bytes(array, n_cells));
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Open the slab that was never open before: 0 or -ENOMEM. */
+static int
+open_next(struct slab_set *set)
+{
+	uint64_t number = set->n_slabs;
+	uint64_t first = slab_first_cell(set, number);
+	uint32_t n_cells = (uint32_t)min_u64(
+		geometry_slab_cells(&set->region->geometry),
+		set->max_cells - first);
+	int err;
+
+	err = cubby__side_reach(&set->records,
+				(number + 1) * set->record_bytes);
+	if (!err)
+		err = reach_tree(set);
+	if (!err)
+		err = reach_cell_sides(set, first + n_cells);
+	if (!err)
+		err = cubby__region_open_slab(set->region, number, n_cells);
+	if (err)
+		return err;
+	slab_record(set, number)->n_cells = (uint16_t)n_cells;
+	set->n_slabs++;
+	set->n_cells += n_cells;
+	set->n_opened++;
+	enter_lane(set, number, LANE_EMPTY);
+	return 0;
+}
+
+static int
+reopen(struct slab_set *set, uint64_t number)
+{
+	struct slab *slab = slab_record(set, number);
+
+	if (slab->flags & SLAB_DECOMMITTED) {
+		int err = recommit_run(set, number);
+
+		if (err)
+			return err;
+	}
+	move_to_lane(set, number, LANE_EMPTY);
+	set->n_cells_returned -= slab->n_cells;
+	set->n_opened++;
+	return 0;
+}
+
+/* ------------------------------ take and give ---------------------------- */
+
+/* The slab to serve from; BIT_TREE_NONE and *ret_refusal if there is none. */
+static uint64_t
+choose(struct slab_set *set, enum slab_refusal *ret_refusal)
+{
+	static const uint8_t order[] = { LANE_PARTIAL_3, LANE_PARTIAL_2,
+					 LANE_PARTIAL_1, LANE_PARTIAL_0,
+					 LANE_EMPTY };
+	uint64_t number;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		if (set->n_in_lane[order[i]] != 0)
+			return bit_tree_lowest(&set->tree, order[i]);
+	*ret_refusal = SLAB_NO_MEMORY;
+	if (set->n_in_lane[LANE_RETURNED] != 0) {
+		number = bit_tree_lowest(&set->tree, LANE_RETURNED);
+		return reopen(set, number) == 0 ? number : BIT_TREE_NONE;
+	}
+	if (set->n_cells == set->max_cells) {
+		if (set->max_is_limit)
+			*ret_refusal = SLAB_AT_LIMIT;
+		return BIT_TREE_NONE;
+	}
+	number = set->n_slabs;
+	return open_next(set) == 0 ? number : BIT_TREE_NONE;
+}
+
+static size_t
+take_from(struct slab_set *set, uint64_t number, size_t n, uint64_t *cells)
+{
+	struct slab *slab = slab_record(set, number);
+	uint64_t first = slab_first_cell(set, number);
+	size_t n_taken = 0;
+
+	n = min_u64(n, (uint64_t)slab->n_cells - slab->n_live);
+	while (n_taken < n) {
+		uint64_t *word = &slab->live[slab->first_word];
+		unsigned bit;
+
+		if (*word == UINT64_MAX) {
+			slab->first_word++;
+			continue;
+		}
+		bit = bit_lowest(~*word);
+		*word |= (uint64_t)1 << bit;
+		cells[n_taken++] =
+			first + slab->first_word * BITS_PER_WORD + bit;
+	}
+	slab->n_live = (uint16_t)(slab->n_live + n);
+	move_to_lane(set, number, lane_by_count(slab));
+	return n;
+}
+
+size_t
+cubby__slab_take(struct slab_set *set, size_t n, uint64_t *cells,
+		 enum slab_refusal *ret_refusal)
+{
+	size_t n_taken = 0;
+
+	while (n_taken < n) {
+		uint64_t number = choose(set, ret_refusal);
+
+		if (number == BIT_TREE_NONE)
+			break;
+		n_taken += take_from(set, number, n - n_taken,
+				     cells + n_taken);
+	}
+	set->n_live += n_taken;
+	set->n_live_peak = max_u64(set->n_live_peak, set->n_live);
+	return n_taken;
+}
+
+int
+cubby__slab_prefault(struct slab_set *set, uint64_t n_cells)
+{
+	uint64_t end;
+	int err;
+
+	while (set->n_cells < n_cells) {
+		err = open_next(set);
+		if (err)
+			return err;
+	}
+	for (uint64_t first = 0; first < set->n_slabs; first = end) {
+		uintptr_t from = align_down(slab_start(set, first),
+					    cubby__os_page_bytes());
+		uintptr_t to;
+
+		end = run_end(set, first);
+		to = (uintptr_t)region_cell(
+			     set->region,
+			     min_u64(n_cells, slab_first_cell(set, end)) - 1) +
+		     set->region->geometry.cell_bytes;
+		err = cubby__os_populate((void *)from, to - from);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+bool
+cubby__slab_is_live(const struct slab_set *set, uint64_t cell)
+{
+	unsigned shift = set->region->geometry.slab_shift;
+	uint64_t number = cell >> shift;
+	uint64_t i = cell & (((uint64_t)1 << shift) - 1);
+
+	if (number >= set->n_slabs)
+		return false;
+	return slab_record(set, number)->live[i / BITS_PER_WORD] >>
+		       (i % BITS_PER_WORD) &
+	       1;
+}
+
+void
+cubby__slab_give(struct slab_set *set, uint64_t cell)
+{
+	unsigned shift = set->region->geometry.slab_shift;
+	uint64_t number = cell >> shift;
+	uint64_t i = cell & (((uint64_t)1 << shift) - 1);
+	struct slab *slab = slab_record(set, number);
+	uint8_t word = (uint8_t)(i / BITS_PER_WORD);
+
+	CHECK_DEBUG(cubby__slab_is_live(set, cell)); /* L1 */
+	slab->live[word] &= ~((uint64_t)1 << (i % BITS_PER_WORD));
+	if (word < slab->first_word)
+		slab->first_word = word;
+	slab->n_live--;
+	set->n_live--;
+	move_to_lane(set, number, lane_by_count(slab));
+}
+
+/* ----------------------------- returning pages --------------------------- */
+
+bool
+cubby__slab_reclaim_begin(struct slab_set *set, uint64_t keep,
+			  uint64_t *ret_slab)
+{
+	if (set->n_in_lane[LANE_EMPTY] <= keep)
+		return false;
+	*ret_slab = bit_tree_highest(&set->tree, LANE_EMPTY);
+	move_to_lane(set, *ret_slab, LANE_RECLAIMING);
+	return true;
+}
+
+static void
+drop_cell_sides(struct slab_set *set, uint64_t first, uint64_t n_cells)
+{
+	for (uint32_t i = 0; i < set->n_cell_sides; i++)
+		cubby__side_drop_cells(&set->cell_sides[i], first, n_cells);
+}
+
+uint64_t
+cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
+{
+	struct slab *slab = slab_record(set, number);
+	uintptr_t start = droppable_start(set, number);
+	uintptr_t end = droppable_end(set, number);
+	uint64_t bytes = 0;
+
+	CHECK_DEBUG(slab->lane == LANE_RECLAIMING && slab->n_live == 0);
+	if (start < end && cubby__os_drop((void *)start, end - start) == 0)
+		bytes = end - start;
+	drop_cell_sides(set, slab_first_cell(set, number), slab->n_cells);
+	move_to_lane(set, number, LANE_RETURNED);
+	set->n_cells_returned += slab->n_cells;
+	set->n_closed++;
+	if (group_is_chargeless(set, number))
+		decommit_group(set, number);
+	return bytes;
+}
+
+/* --------------------------------- verify -------------------------------- */
+
+struct sums {
+	uint64_t n_cells;
+	uint64_t n_live;
+	uint64_t n_cells_returned;
+	uint64_t n_in_lane[N_LANES];
+};
+
+struct verdict {
+	size_t n_faults;
+	struct text *first;
+};
+
+static void
+fault(struct verdict *verdict, uint64_t slab, const char *what)
+{
+	if (verdict->n_faults++ == 0)
+		cubby__text_printf(verdict->first, "slab %zu: %s",
+				   (size_t)slab, what);
+}
+
+static bool
+lane_is_right(const struct slab *slab)
+{
+	if (slab->lane == LANE_RECLAIMING || slab->lane == LANE_RETURNED)
+		return slab->n_live == 0;
+	return slab->lane == lane_by_count(slab);
+}
+
+static bool
+lanes_agree(const struct slab_set *set, uint64_t number)
+{
+	uint8_t mine = slab_record(set, number)->lane;
+
+	for (unsigned lane = 0; lane < N_LANES; lane++)
+		if (bit_tree_test(&set->tree, lane, number) != (lane == mine))
+			return false;
+	return true;
+}
+
+/* Bits of word `word` that stand for no cell. */
+static uint64_t
+beyond_mask(const struct slab *slab, uint64_t word)
+{
+	uint64_t first = word * BITS_PER_WORD;
+
+	if (slab->n_cells >= first + BITS_PER_WORD)
+		return 0;
+	return slab->n_cells <= first ? UINT64_MAX :
+					UINT64_MAX << (slab->n_cells - first);
+}
+
+static void
+verify_bits(const struct slab_set *set, uint64_t number,
+	    struct verdict *verdict)
+{
+	const struct slab *slab = slab_record(set, number);
+	uint64_t n_live = 0;
+
+	for (uint64_t i = 0; i < slab_words(set); i++) {
+		uint64_t word = slab->live[i];
+
+		n_live += (uint64_t)__builtin_popcountll(word);
+		if (word & beyond_mask(slab, i))
+			fault(verdict, number, "a bit beyond its cells (L2)");
+		if (i < slab->first_word && word != UINT64_MAX)
+			fault(verdict, number, "first_word is too high (L3)");
+	}
+	if (n_live != slab->n_live)
+		fault(verdict, number, "n_live is not its set bits (L1)");
+}
+
+static void
+verify_slab(const struct slab_set *set, uint64_t number, struct sums *sums,
+	    struct verdict *verdict)
+{
+	const struct slab *slab = slab_record(set, number);
+
+	verify_bits(set, number, verdict);
+	if (slab->lane >= N_LANES || !lane_is_right(slab) ||
+	    !lanes_agree(set, number)) {
+		fault(verdict, number, "in a wrong lane (L4)");
+		return;
+	}
+	if ((slab->flags & SLAB_DECOMMITTED) && slab->lane != LANE_RETURNED)
+		fault(verdict, number, "decommitted but in use (L6)");
+	sums->n_cells += slab->n_cells;
+	sums->n_live += slab->n_live;
+	sums->n_in_lane[slab->lane]++;
+	if (slab->lane == LANE_RETURNED)
+		sums->n_cells_returned += slab->n_cells;
+}
+
+size_t
+cubby__slab_verify(const struct slab_set *set, struct text *first)
+{
+	struct verdict verdict = { 0, first };
+	struct sums sums = { 0 };
+
+	for (uint64_t number = 0; number < set->n_slabs; number++)
+		verify_slab(set, number, &sums, &verdict);
+	if (sums.n_cells != set->n_cells || sums.n_live != set->n_live ||
+	    sums.n_cells_returned != set->n_cells_returned ||
+	    memcmp(sums.n_in_lane, set->n_in_lane, sizeof(sums.n_in_lane)))
+		fault(&verdict, set->n_slabs,
+		      "totals are not the sums over the slabs (L5)");
+	return verdict.n_faults;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 3: slab - which cells are live, and whose pages can go
+ *
+ * Theory
+ *
+ * The cells of a cache are numbered; 2^slab_shift consecutive ones, about
+ * 64 KiB, are a slab.  A slab has a record, beside the cells and never in them:
+ *
+ *	0   2   4            5      6       8
+ *	+---+---+------------+------+-------+---------------------------+
+ *	|liv|cel| first_word | lane | flags | live[]: one bit a cell    |
+ *	+---+---+------------+------+-------+---------------------------+
+ *
+ * A set bit is a live cell (or one on its way to or from being live).  Zeroed
+ * memory is thus the record of an empty slab.
+ *
+ * Lanes.  Every slab that was ever opened is in exactly one lane:
+ *
+ *	lane          live cells       pages
+ *	PARTIAL_0..3  some; quarters   yes
+ *	FULL          all              yes
+ *	EMPTY         none             yes
+ *	RECLAIMING    none             going: its owner is running fini
+ *	RETURNED      none             no
+ *
+ * Take serves from the lowest slab of PARTIAL_3, then _2, _1, _0, then EMPTY,
+ * then RETURNED, then opens a new one; and within a slab from the lowest free
+ * cell.  So live objects gather at low addresses and the top of the range
+ * empties.  (Bonwick 1994 for slabs and their counts; fullest first as in
+ * PostgreSQL's slab.c; the four classes and "lowest" are a bit tree, bits.h.)
+ *
+ * Returning pages.  The pages of an empty slab go back when more than a few
+ * are empty, from the top.  A page that it shares with a neighbour goes only
+ * if the neighbour is RETURNED too.  Where the kernel charges committed memory
+ * (overcommit mode 2), dropping pages does not lower the charge; there a group
+ * of 64 slabs that are all RETURNED is made inaccessible, and accessible again
+ * before one of them is used.
+ *
+ * Invariants:
+ *   L1  n_live is the number of set bits, and <= n_cells
+ *   L2  bits at and above n_cells are clear
+ *   L3  every word below first_word is full
+ *   L4  a slab is in the one lane that n_live and its history call for
+ *   L5  the set's totals are the sums over its slabs
+ *   L6  a DECOMMITTED slab is RETURNED, and so is its whole run in its group
+ *
+ * Locks: the cache's slab lock around every call.
+ */
+#ifndef CUBBY__SLAB_H
+#define CUBBY__SLAB_H
+
+#include "bits.h"
+#include "compiler.h"
+#include "region.h"
+#include "side.h"
+#include "text.h"
+
+enum slab_lane {
+	LANE_PARTIAL_0, /* up to a quarter live */
+	LANE_PARTIAL_1,
+	LANE_PARTIAL_2,
+	LANE_PARTIAL_3, /* more than three quarters live */
+	LANE_FULL,
+	LANE_EMPTY,
+	LANE_RECLAIMING,
+	LANE_RETURNED,
+	N_LANES
+};
+
+_Static_assert(N_LANES == BIT_TREE_LANES, "a lane of the tree per lane");
+
+#define SLAB_DECOMMITTED 1u /* flags: its pages are inaccessible */
+
+struct slab {
+	uint16_t n_live;
+	uint16_t n_cells;
+	uint8_t first_word;
+	uint8_t lane;
+	uint16_t flags;
+	uint64_t live[];
+};
+
+_Static_assert(sizeof(struct slab) == 8, "the diagram above");
+
+/* Slabs that are returned together where committed memory is charged. */
+#define SLABS_PER_GROUP 64
+
+struct slab_set {
+	struct region *region;
+	struct cell_side *cell_sides; /* kept in step with the cells */
+	uint32_t n_cell_sides;
+	uint32_t record_bytes;
+	uint64_t max_cells; /* the limit: never more cells than these */
+	bool max_is_limit;  /* asked for by the user, not by geometry */
+	struct side records;
+	struct side tree_memory;
+	struct bit_tree tree;
+	uint64_t tree_inline[BIT_TREE_LEVELS][BIT_TREE_LANES];
+
+	uint64_t n_slabs; /* ever opened */
+	uint64_t n_cells;
+	uint64_t n_live;
+	uint64_t n_live_peak;
+	uint64_t n_in_lane[N_LANES];
+	uint64_t n_cells_returned; /* in RETURNED slabs */
+	uint64_t n_opened;	   /* events */
+	uint64_t n_closed;
+};
+
+enum slab_refusal {
+	SLAB_NO_MEMORY, /* the kernel or the address budget says no */
+	SLAB_AT_LIMIT	/* max_objects or max_bytes says no */
+};
+
+/*
+ * @inline_part: zeroed memory for the first records; @max_cells: the user's
+ *	limit, or 0.
+ */
+void cubby__slab_init(struct slab_set *set, struct region *region,
+		      void *inline_part, uint32_t inline_bytes,
+		      uint64_t max_cells, struct cell_side *cell_sides,
+		      uint32_t n_cell_sides);
+void cubby__slab_fini(struct slab_set *set);
+
+/* Bytes of the record of one slab. */
+uint32_t cubby__slab_record_bytes(const struct geometry *geometry);
+
+/*
+ * Make up to n free cells live, lowest first: their numbers in cells[], and
+ * how many there were; if fewer than n, *ret_refusal says why.
+ */
+size_t cubby__slab_take(struct slab_set *set, size_t n, uint64_t *cells,
+			enum slab_refusal *ret_refusal);
+
+/* Make a live cell free. */
+void cubby__slab_give(struct slab_set *set, uint64_t cell);
+
+/*
+ * Open slabs until the first n_cells cells are in one, and populate their
+ * pages: 0 or -ENOMEM, with the slabs opened so far EMPTY.
+ */
+int cubby__slab_prefault(struct slab_set *set, uint64_t n_cells);
+
+/* Is it live?  false also for a cell that was never opened. */
+bool cubby__slab_is_live(const struct slab_set *set, uint64_t cell);
+
+/*
+ * Give pages back, in three steps so that fini can run between them without
+ * the lock: begin picks the highest EMPTY slab if there are more than `keep`
+ * (false: there are not); end drops its pages and returns how many bytes went.
+ */
+bool cubby__slab_reclaim_begin(struct slab_set *set, uint64_t keep,
+			       uint64_t *ret_slab);
+uint64_t cubby__slab_reclaim_end(struct slab_set *set, uint64_t slab);
+
+/* The cells of a slab: first number, and how many. */
+static inline uint64_t
+slab_first_cell(const struct slab_set *set, uint64_t slab)
+{
+	return slab << set->region->geometry.slab_shift;
+}
+
+static inline struct slab *
+slab_record(const struct slab_set *set, uint64_t slab)
+{
+	return (struct slab *)(set->records.base + slab * set->record_bytes);
+}
+
+static inline uint64_t
+slab_words(const struct slab_set *set)
+{
+	return (set->record_bytes - sizeof(struct slab)) / sizeof(uint64_t);
+}
+
+/* Contradictions to L1 to L6, counted; the first is described in `first`. */
+size_t cubby__slab_verify(const struct slab_set *set, struct text *first);
+
+#endif /* CUBBY__SLAB_H */

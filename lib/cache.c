@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 5: cache - creation, destruction and questions
+ *
+ * Lock order: registry, then a cache's slab lock, then the granule lock.
+ */
+#include "cache.h"
+
+#include "bits.h"
+#include "error.h"
+#include "registry.h"
+
+#include <cubby/error.h>
+#include <cubby/layout.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define KNOWN_FLAGS (CUBBY_CACHE_ZERO | CUBBY_CACHE_HUGE_PAGES)
+
+/* The fields up to and including flags: the least a caller can pass. */
+#define ATTR_BYTES_MIN 16
+
+/* Objects that the detail of -CUBBY_ELIVE names. */
+#define N_LIVE_NAMED 16
+
+ERROR_ROW(CUBBY_ELIVE, "the cache still has live objects");
+ERROR_ROW(CUBBY_ENOCACHE, "not a cache, or one that was destroyed");
+ERROR_ROW(CUBBY_ECORRUPT, "the bookkeeping contradicts itself");
+
+/* What to create, gathered from arguments and attributes. */
+struct plan {
+	struct cubby_cache_attr attr;
+	const struct cubby_layout *layout;
+	struct geometry geometry;
+	uint64_t max_cells; /* 0: no limit */
+};
+
+/* -------------------------------- arguments ------------------------------ */
+
+static bool
+name_char_is_good(char c)
+{
+	return c > ' ' && c < 0x7f && strchr("\"\\,*?", c) == NULL;
+}
+
+static int
+check_name(const char *name)
+{
+	size_t n_bytes;
+
+	if (name == NULL)
+		return cubby__error_set(-EINVAL,
+					"a cache needs a name: the layout has "
+					"none, and attr.name is NULL");
+	n_bytes = strnlen(name, CUBBY_NAME_BYTES_MAX);
+	if (n_bytes == 0)
+		return cubby__error_set(-EINVAL, "the cache's name is empty");
+	if (n_bytes == CUBBY_NAME_BYTES_MAX)
+		return cubby__error_set(
+			-EINVAL, "the cache's name is longer than %u bytes",
+			CUBBY_NAME_BYTES_MAX - 1);
+	for (size_t i = 0; i < n_bytes; i++)
+		if (!name_char_is_good(name[i]))
+			return cubby__error_set(
+				-EINVAL,
+				"byte %zu of the cache's name (0x%x) is not a "
+				"printable ASCII character other than space "
+				"and \" \\ , * ?",
+				i, (unsigned char)name[i]);
+	return 0;
+}
+
+/* Copy what we know, refuse what we do not. */
+static int
+copy_attr(struct cubby_cache_attr *known, const struct cubby_cache_attr *attr)
+{
+	const char *bytes = (const char *)attr;
+
+	memset(known, 0, sizeof(*known));
+	if (attr == NULL)
+		return 0;
+	if (attr->attr_bytes < ATTR_BYTES_MIN)
+		return cubby__error_set(
+			-EINVAL,
+			"attr_bytes is %zu: initialise the attributes with "
+			"CUBBY_CACHE_ATTR() or cubby_cache_attr_init()",
+			(size_t)attr->attr_bytes);
+	for (uint64_t i = sizeof(*known); i < attr->attr_bytes; i++)
+		if (bytes[i] != 0)
+			return cubby__error_set(
+				-E2BIG,
+				"the attributes have a field at byte %zu that "
+				"this version of Cubby (%s) does not know",
+				(size_t)i, cubby_version_string());
+	memcpy(known, attr, min_u64(sizeof(*known), attr->attr_bytes));
+	return 0;
+}
+
+static int
+check_flags(const struct cubby_cache_attr *attr)
+{
+	uint64_t unknown = attr->flags & ~KNOWN_FLAGS;
+
+	if (unknown != 0)
+		return cubby__error_set(-EINVAL,
+					"attr.flags has unknown bits 0x%lx",
+					(unsigned long)unknown);
+	if ((attr->flags & CUBBY_CACHE_ZERO) && attr->init != NULL)
+		return cubby__error_set(
+			-EINVAL,
+			"CUBBY_CACHE_ZERO would destroy what init set up: "
+			"use ctor instead of init, or do not clear");
+	return 0;
+}
+
+static int
+plan_geometry(struct plan *plan, size_t object_bytes, size_t align_bytes)
+{
+	int err = cubby__geometry_init(&plan->geometry, object_bytes,
+				       align_bytes, false);
+
+	if (err == -E2BIG)
+		return cubby__error_set(
+			err, "an object of %zu bytes is larger than %zu",
+			object_bytes, OBJECT_BYTES_MAX);
+	if (err && object_bytes == 0)
+		return cubby__error_set(err, "an object has at least 1 byte");
+	if (err)
+		return cubby__error_set(
+			err,
+			"an alignment of %zu is not a power of two up to %u",
+			align_bytes, ALIGN_BYTES_MAX);
+	return 0;
+}
+
+static int
+plan_limits(struct plan *plan)
+{
+	const struct cubby_cache_attr *attr = &plan->attr;
+	uint64_t by_bytes = attr->max_bytes / plan->geometry.cell_bytes;
+
+	if (attr->max_objects > CELLS_MAX)
+		return cubby__error_set(
+			-E2BIG, "max_objects is %zu: a cache holds at most %zu",
+			(size_t)attr->max_objects, (size_t)CELLS_MAX);
+	if (attr->max_bytes != 0 && by_bytes == 0)
+		return cubby__error_set(
+			-EINVAL, "max_bytes is %zu: a cell alone is %u",
+			(size_t)attr->max_bytes, plan->geometry.cell_bytes);
+	plan->max_cells = attr->max_objects;
+	if (attr->max_bytes != 0 &&
+	    (plan->max_cells == 0 || by_bytes < plan->max_cells))
+		plan->max_cells = by_bytes;
+	if (attr->prefault_objects > CELLS_MAX ||
+	    (plan->max_cells != 0 && attr->prefault_objects > plan->max_cells))
+		return cubby__error_set(
+			-EINVAL,
+			"prefault_objects is %zu: more than the cache may hold",
+			(size_t)attr->prefault_objects);
+	return 0;
+}
+
+static int
+make_plan(struct plan *plan, size_t object_bytes, size_t align_bytes)
+{
+	int err = check_name(plan->attr.name);
+
+	if (!err)
+		err = check_flags(&plan->attr);
+	if (!err)
+		err = plan_geometry(plan, object_bytes, align_bytes);
+	if (!err)
+		err = plan_limits(plan);
+	return err;
+}
+
+/* -------------------------------- creation ------------------------------- */
+
+static void
+set_stages(struct cubby_cache *cache, uint64_t flags)
+{
+	if (cache->init != NULL || cache->fini != NULL)
+		cache->alloc_stages[ALLOC_INIT] = cubby__alloc_stage_init;
+	if (flags & CUBBY_CACHE_ZERO)
+		cache->alloc_stages[ALLOC_ZERO] = cubby__alloc_stage_zero;
+	if (cache->ctor != NULL)
+		cache->alloc_stages[ALLOC_CTOR] = cubby__alloc_stage_ctor;
+	if (cache->dtor != NULL)
+		cache->free_stages[FREE_DTOR] = cubby__alloc_stage_dtor;
+}
+
+static int
+init_cell_sides(struct cubby_cache *cache)
+{
+	cache->inited.bits_per_cell = 1;
+	if (cache->init == NULL && cache->fini == NULL)
+		return 0;
+	return cubby__side_init(&cache->inited.side, NULL, 0,
+				cell_side_bytes(&cache->inited,
+						cache->region.max_cells));
+}
+
+/* What init_memory() made, as far as it came; half-built is fine. */
+static void
+fini_memory(struct cubby_cache *cache)
+{
+	cubby__slab_fini(&cache->slabs);
+	cubby__side_fini(&cache->inited.side);
+	cubby__region_fini(&cache->region);
+}
+
+static int
+prefault(struct cubby_cache *cache, uint64_t n_objects)
+{
+	uint64_t n_slabs = div_up(n_objects,
+				  geometry_slab_cells(&cache->region.geometry));
+	sigset_t saved;
+	int err;
+
+	cache->n_kept_empty = max_u64(EMPTY_SLABS_KEPT, n_slabs);
+	if (n_objects == 0)
+		return 0;
+	cubby__lock_acquire(&cache->lock, &saved);
+	err = cubby__slab_prefault(&cache->slabs, n_objects);
+	cubby__lock_release(&cache->lock, &saved);
+	return err;
+}
+
+static int
+init_memory(struct cubby_cache *cache, const struct plan *plan)
+{
+	uint32_t n_cell_sides = 0;
+	int err = cubby__region_init(&cache->region, &plan->geometry,
+				     cache->id, plan->attr.max_objects,
+				     plan->attr.flags & CUBBY_CACHE_HUGE_PAGES);
+
+	if (err)
+		return err;
+	err = init_cell_sides(cache);
+	if (err)
+		return err;
+	if (cache->inited.side.base != NULL)
+		n_cell_sides = 1;
+	cubby__slab_init(&cache->slabs, &cache->region, cache->records,
+			 RECORDS_BYTES, plan->max_cells, &cache->inited,
+			 n_cell_sides);
+	return prefault(cache, plan->attr.prefault_objects);
+}
+
+static void
+fill(struct cubby_cache *cache, const struct plan *plan)
+{
+	cache->layout = plan->layout;
+	cache->on_limit = plan->attr.on_limit;
+	cache->init = plan->attr.init;
+	cache->fini = plan->attr.fini;
+	cache->ctor = plan->attr.ctor;
+	cache->dtor = plan->attr.dtor;
+	cache->context = plan->attr.context;
+	memcpy(cache->name, plan->attr.name, strlen(plan->attr.name));
+	set_stages(cache, plan->attr.flags);
+}
+
+static int
+create(struct cubby_cache **ret_cache, const struct plan *plan)
+{
+	struct cubby_cache *cache;
+	int err = cubby__registry_make(&cache);
+
+	if (err)
+		return cubby__error_set(
+			err, "cache '%s': no memory for its descriptor, or %zu "
+			     "caches exist",
+			plan->attr.name, (size_t)CACHES_MAX);
+	fill(cache, plan);
+	err = init_memory(cache, plan);
+	if (err) {
+		fini_memory(cache);
+		cubby__registry_bury(cache);
+		return cubby__error_set(
+			err,
+			"cache '%s': the kernel or the address budget of %zu "
+			"bytes (CUBBY_OPTIONS=budget=SIZE) refuses its memory",
+			plan->attr.name, (size_t)cubby__granule_budget_bytes());
+	}
+	cubby__registry_publish(cache);
+	*ret_cache = cache;
+	return 0;
+}
+
+int
+cubby_cache_create(struct cubby_cache **ret_cache,
+		   const struct cubby_layout *layout,
+		   const struct cubby_cache_attr *attr)
+{
+	struct plan plan = { .layout = layout };
+	int err;
+
+	if (ret_cache == NULL)
+		return cubby__error_set(-EINVAL, "ret_cache is NULL");
+	err = cubby_layout_verify(layout);
+	if (!err)
+		err = copy_attr(&plan.attr, attr);
+	if (err)
+		return err;
+	if (plan.attr.name == NULL && layout->names != NULL)
+		plan.attr.name = layout->names->name;
+	err = make_plan(&plan, layout->object_bytes, layout->align_bytes);
+	return err ? err : create(ret_cache, &plan);
+}
+
+int
+cubby_cache_create_sized(struct cubby_cache **ret_cache, const char *name,
+			 size_t object_bytes, size_t align_bytes,
+			 const struct cubby_cache_attr *attr)
+{
+	struct plan plan = { 0 };
+	int err;
+
+	if (ret_cache == NULL)
+		return cubby__error_set(-EINVAL, "ret_cache is NULL");
+	err = copy_attr(&plan.attr, attr);
+	if (err)
+		return err;
+	if (name != NULL && plan.attr.name != NULL &&
+	    strcmp(name, plan.attr.name) != 0)
+		return cubby__error_set(-EINVAL,
+					"two names for one cache: '%s' and "
+					"attr.name '%s'",
+					name, plan.attr.name);
+	if (name != NULL)
+		plan.attr.name = name;
+	err = make_plan(&plan, object_bytes, align_bytes);
+	return err ? err : create(ret_cache, &plan);
+}
+
+/* ------------------------------- destruction ----------------------------- */
+
+/* The cache is empty, DYING and nobody's: fini its cells, give all back. */
+static void
+tear_down(struct cubby_cache *cache)
+{
+	cubby__alloc_trim(cache, 0);
+	fini_memory(cache);
+	cubby__registry_bury(cache);
+}
+
+static int
+refuse_walk(const struct cubby_cache *cache)
+{
+	return cubby__error_set(-EBUSY, "cache '%s': a walk of it is open",
+				cache->name);
+}
+
+static int
+refuse_live(const struct cubby_cache *cache, uint64_t n_live, size_t n_named,
+	    const uint64_t *cells)
+{
+	char buffer[N_LIVE_NAMED * sizeof(", 0x0123456789abcdef")];
+	struct text names;
+
+	cubby__text_init(&names, buffer, sizeof(buffer));
+	for (size_t i = 0; i < n_named; i++)
+		cubby__text_printf(&names, "%s%p", i ? ", " : "",
+				   region_object(&cache->region, cells[i]));
+	return cubby__error_set(
+		-CUBBY_ELIVE, "cache '%s' still has %zu live object%s: %s%s",
+		cache->name, (size_t)n_live, n_live == 1 ? "" : "s", buffer,
+		n_live > n_named ?
+			", ...; cubby_cache_report_live() names them all" :
+			"");
+}
+
+/* May the cache go?  -EBUSY, or unless forced -CUBBY_ELIVE, with details. */
+static int
+check_destroyable(struct cubby_cache *cache, bool force)
+{
+	uint64_t cells[N_LIVE_NAMED];
+	uint64_t n_walks, n_live;
+	size_t n_named = 0;
+	sigset_t saved;
+
+	cubby__lock_acquire(&cache->lock, &saved);
+	n_walks = cache->n_walks;
+	n_live = cache->slabs.n_live;
+	if (!force)
+		n_named = cubby__alloc_next_live(cache, 0, N_LIVE_NAMED, cells);
+	cubby__lock_release(&cache->lock, &saved);
+	if (n_walks != 0)
+		return refuse_walk(cache);
+	if (n_live != 0 && !force)
+		return refuse_live(cache, n_live, n_named, cells);
+	return 0;
+}
+
+static int
+destroy(struct cubby_cache *cache, bool force)
+{
+	int err = check_destroyable(cache, force);
+
+	if (err)
+		return err;
+	err = cubby__registry_condemn(cache);
+	if (err == -EBUSY)
+		return cubby__error_set(
+			err, "cache '%s': cubby_cache_for_each() is at it",
+			cache->name);
+	if (err)
+		return cubby__error_set(err, "cache '%s' is being destroyed",
+					cache->name);
+	cubby__alloc_free_all(cache);
+	tear_down(cache);
+	return 0;
+}
+
+int
+cubby_cache_destroy(struct cubby_cache *cache)
+{
+	if (cache == NULL)
+		return 0;
+	if (!cubby__usable(cache, "cubby_cache_destroy"))
+		return -CUBBY_ENOCACHE;
+	return destroy(cache, false);
+}
+
+int
+cubby_cache_destroy_force(struct cubby_cache *cache)
+{
+	if (cache == NULL)
+		return 0;
+	if (!cubby__usable(cache, "cubby_cache_destroy_force"))
+		return -CUBBY_ENOCACHE;
+	return destroy(cache, true);
+}
+
+/* --------------------------- shrink, verify, is-live ---------------------- */
+
+int
+cubby_cache_shrink(struct cubby_cache *cache, uint64_t *ret_bytes)
+{
+	sigset_t saved;
+	uint64_t n_walks, bytes;
+
+	if (!cubby__usable(cache, "cubby_cache_shrink"))
+		return -CUBBY_ENOCACHE;
+	cubby__lock_acquire(&cache->lock, &saved);
+	n_walks = cache->n_walks;
+	cubby__lock_release(&cache->lock, &saved);
+	if (n_walks != 0)
+		return refuse_walk(cache);
+	bytes = cubby__alloc_trim(cache, 0);
+	if (ret_bytes != NULL)
+		*ret_bytes = bytes;
+	return 0;
+}
+
+size_t
+cubby_cache_verify(struct cubby_cache *cache)
+{
+	char buffer[256];
+	struct text first;
+	sigset_t saved;
+	size_t n_faults;
+
+	if (!cubby__usable(cache, "cubby_cache_verify"))
+		return 1;
+	cubby__text_init(&first, buffer, sizeof(buffer));
+	cubby__lock_acquire(&cache->lock, &saved);
+	n_faults = cubby__slab_verify(&cache->slabs, &first);
+	cubby__lock_release(&cache->lock, &saved);
+	n_faults += cubby__granule_verify();
+	if (n_faults != 0)
+		cubby__error_set(-CUBBY_ECORRUPT,
+				 "cache '%s': %zu contradictions; first: %s",
+				 cache->name, n_faults,
+				 first.used_bytes ?
+					 buffer :
+					 "in the table of granules");
+	return n_faults;
+}
+
+int
+cubby_is_live(struct cubby_cache *cache, const void *object)
+{
+	sigset_t saved;
+	uint64_t cell;
+	bool live;
+
+	if (!cubby__usable(cache, "cubby_is_live"))
+		return 0;
+	cubby__lock_acquire(&cache->lock, &saved);
+	live = cubby__region_find(&cache->region, object, &cell) ==
+		       REGION_OBJECT &&
+	       cubby__slab_is_live(&cache->slabs, cell);
+	cubby__lock_release(&cache->lock, &saved);
+	return live;
+}
+
+/* -------------------------------- questions ------------------------------ */
+
+struct cubby_cache *
+cubby_cache_of(const void *address)
+{
+	struct granule_owner owner;
+	struct cubby_cache *cache;
+	uint64_t cell;
+
+	if (!cubby__granule_find(address, &owner))
+		return NULL;
+	cache = cubby__registry_by_id(owner.id);
+	if (cache == NULL ||
+	    __atomic_load_n(&cache->state, __ATOMIC_ACQUIRE) != CACHE_LIVE ||
+	    cubby__region_find(&cache->region, address, &cell) ==
+		    REGION_OUTSIDE)
+		return NULL;
+	return cache;
+}
+
+const char *
+cubby_cache_name(const struct cubby_cache *cache)
+{
+	return cubby__usable(cache, "cubby_cache_name") ? cache->name : "";
+}
+
+size_t
+cubby_cache_object_bytes(const struct cubby_cache *cache)
+{
+	return cubby__usable(cache, "cubby_cache_object_bytes") ?
+		       cache->region.geometry.object_bytes :
+		       0;
+}
+
+size_t
+cubby_cache_cell_bytes(const struct cubby_cache *cache)
+{
+	return cubby__usable(cache, "cubby_cache_cell_bytes") ?
+		       cache->region.geometry.cell_bytes :
+		       0;
+}
+
+const struct cubby_layout *
+cubby_cache_layout(const struct cubby_cache *cache)
+{
+	return cubby__usable(cache, "cubby_cache_layout") ? cache->layout :
+							    NULL;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* LAYER 5: fork - a child finds every structure whole */
+#include "fork.h"
+
+#include "granule.h"
+#include "lock.h"
+#include "registry.h"
+
+#include <pthread.h>
+
+/* The forking thread's mask; written while all locks are held. */
+static sigset_t saved_signals;
+
+static void
+prepare(void)
+{
+	sigset_t saved;
+
+	cubby__lock_block_signals(&saved);
+	cubby__registry_fork_prepare();
+	cubby__granule_fork_prepare();
+	saved_signals = saved;
+	cubby__lock_hold_all(true);
+}
+
+static void
+done(void)
+{
+	sigset_t saved = saved_signals;
+
+	cubby__lock_hold_all(false);
+	cubby__granule_fork_done();
+	cubby__registry_fork_done();
+	cubby__lock_restore_signals(&saved);
+}
+
+static void
+install(void)
+{
+	pthread_atfork(prepare, done, done);
+}
+
+void
+cubby__fork_install(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, install);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 5: fork - a child finds every structure whole
+ *
+ * Before fork the forking thread takes the registry's lock, then every slab
+ * lock in the order of the table, then the granule lock; after it, parent and
+ * child let them go in reverse.  So no structure is half changed in the child,
+ * where only the forking thread lives.  Objects, pages and addresses of the
+ * child are its own copies.
+ *
+ * Handlers of the host that run between ours may use Cubby: the forking thread
+ * holds every lock and passes through all of them.
+ *
+ * Callbacks (init, fini, ctor, dtor) run outside all locks: a cell that another
+ * thread was constructing when fork came is, in the child, a live object that
+ * nobody has; a slab that another thread was running fini on stays RECLAIMING.
+ * Both are leaks of the child's, counted as live and as free; neither is used
+ * again.
+ */
+#ifndef CUBBY__FORK_H
+#define CUBBY__FORK_H
+
+/* Register the handlers, the first time. */
+void cubby__fork_install(void);
+
+#endif /* CUBBY__FORK_H */

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 5: usable - the gate that every pointer of the program's goes through
+ *
+ * A cache pointer is compared with the table before it is dereferenced, so
+ * garbage is reported and not followed.
+ */
+#include "cache.h"
+#include "registry.h"
+#include "report.h"
+
+MISUSE_ROW(CUBBY_MISUSE_DOUBLE_FREE, "double-free",
+	   "it was freed twice, or freed through a stale pointer");
+MISUSE_ROW(CUBBY_MISUSE_FOREIGN_FREE, "foreign-free",
+	   "only what cubby_alloc() returned can be freed");
+MISUSE_ROW(CUBBY_MISUSE_INTERIOR_FREE, "interior-free",
+	   "free the pointer that cubby_alloc() returned");
+MISUSE_ROW(CUBBY_MISUSE_WRONG_CACHE, "wrong-cache",
+	   "free it there, or with cubby_free_any()");
+MISUSE_ROW(CUBBY_MISUSE_BAD_CACHE, "bad-cache",
+	   "pass what cubby_cache_create() wrote");
+MISUSE_ROW(CUBBY_MISUSE_DEAD_CACHE, "dead-cache",
+	   "a cache must not be used after cubby_cache_destroy()");
+MISUSE_ROW(CUBBY_MISUSE_OTHER_COPY, "other-copy",
+	   "two copies of Cubby are in this process; link one");
+
+static COLD void
+report_cache(const struct cubby_cache *cache, const char *call)
+{
+	if (cubby__registry_is_descriptor(cache)) {
+		cubby__report_misuse(CUBBY_MISUSE_DEAD_CACHE, cache->name,
+				     cache,
+				     "%s() on a cache that was destroyed",
+				     call);
+		return;
+	}
+	if (cache != NULL && cubby__registry_is_foreign(cache))
+		cubby__report_misuse(
+			CUBBY_MISUSE_OTHER_COPY, NULL, cache,
+			"%s() on cache %p, which another copy of Cubby made",
+			call, (const void *)cache);
+	else
+		cubby__report_misuse(CUBBY_MISUSE_BAD_CACHE, NULL, cache,
+				     "%s() on %p, which is not a cache", call,
+				     (const void *)cache);
+}
+
+bool
+cubby__usable(const struct cubby_cache *cache, const char *call)
+{
+	if (likely(cubby__registry_is_descriptor(cache) &&
+		   __atomic_load_n(&cache->state, __ATOMIC_ACQUIRE) ==
+			   CACHE_LIVE &&
+		   cache->copy == cubby__registry_copy()))
+		return true;
+	report_cache(cache, call);
+	return false;
+}
+
+/* The address is in no cell of `cache`; say where it is instead. */
+static void
+report_elsewhere(const struct cubby_cache *cache, const void *address)
+{
+	struct granule_owner owner;
+	const struct cubby_cache *other = NULL;
+
+	if (cubby__granule_find(address, &owner))
+		other = cubby__registry_by_id(owner.id);
+	if (other == NULL || other == cache)
+		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, cache->name,
+				     address, "%p is no object of a cache",
+				     address);
+	else if (other->state == CACHE_LIVE)
+		cubby__report_misuse(CUBBY_MISUSE_WRONG_CACHE, cache->name,
+				     address,
+				     "%p is an object of cache '%s'", address,
+				     other->name);
+	else
+		cubby__report_misuse(
+			CUBBY_MISUSE_FOREIGN_FREE, cache->name, address,
+			"%p was in cache '%s', which was destroyed", address,
+			other->name);
+}
+
+void
+cubby__usable_report_free(const struct cubby_cache *cache, const void *address,
+			  uint64_t cell, enum free_fault fault)
+{
+	const void *object;
+
+	switch (fault) {
+	case FREE_FOREIGN:
+		report_elsewhere(cache, address);
+		return;
+	case FREE_INTERIOR:
+		object = region_object(&cache->region, cell);
+		cubby__report_misuse(CUBBY_MISUSE_INTERIOR_FREE, cache->name,
+				     address,
+				     "%p is %zd bytes into object %p (cell %zu)",
+				     address,
+				     (const char *)address -
+					     (const char *)object,
+				     object, (size_t)cell);
+		return;
+	case FREE_UNOPENED:
+		cubby__report_misuse(
+			CUBBY_MISUSE_FOREIGN_FREE, cache->name, address,
+			"%p (cell %zu) was never allocated", address,
+			(size_t)cell);
+		return;
+	default:
+		cubby__report_misuse(CUBBY_MISUSE_DOUBLE_FREE, cache->name,
+				     address,
+				     "object %p (cell %zu) is already free",
+				     address, (size_t)cell);
+	}
+}

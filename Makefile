@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: MIT
+#
+# Cubby.  `make help` lists the targets; everything that is built lies under
+# $(O), which is build/$(VARIANT).
+#
+# Yours to set: CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS, DESTDIR prefix libdir
+# includedir, O, V=1 (show commands), WERROR=1, T=name (one test), JOBS.
+
+VARIANT ?= release
+O ?= build/$(VARIANT)
+WERROR ?= 0
+JOBS ?= 2
+
+prefix ?= /usr/local
+libdir ?= $(prefix)/lib
+includedir ?= $(prefix)/include
+pkgconfigdir ?= $(libdir)/pkgconfig
+INSTALL ?= install
+
+VERSION := $(shell awk '/define CUBBY_VERSION_(MAJOR|MINOR|PATCH) / \
+	{ v = v dot $$3; dot = "." } END { print v }' include/cubby/base.h)
+SONAME := libcubby.so.$(firstword $(subst ., ,$(VERSION)))
+
+# ------------------------------- variants ---------------------------------
+#
+# A variant is a compiler, an optimisation level and the flags that make it
+# what it is; the last stay even where the user's CFLAGS replace the level.
+
+VARIANTS := release debug clang asan tsan aarch64
+ifeq ($(filter $(VARIANT),$(VARIANTS)),)
+$(error VARIANT is one of: $(VARIANTS))
+endif
+
+CC_clang := clang
+CXX_clang := clang++
+CC_aarch64 := aarch64-linux-gnu-gcc
+CXX_aarch64 := aarch64-linux-gnu-g++
+AR_aarch64 := aarch64-linux-gnu-ar
+
+LEVEL_debug := -O1 -g
+LEVEL_asan := -O1 -g -fno-omit-frame-pointer
+LEVEL_tsan := -O1 -g -fno-omit-frame-pointer
+
+VARIANT_CPPFLAGS_debug := -DCUBBY_DEBUG=1
+VARIANT_CPPFLAGS_asan := -DCUBBY_DEBUG=1
+VARIANT_FLAGS_asan := -fsanitize=address,undefined -fno-sanitize-recover=all
+VARIANT_FLAGS_tsan := -fsanitize=thread
+
+ifneq ($(filter default,$(origin CC)),)
+CC := $(or $(CC_$(VARIANT)),gcc)
+endif
+ifneq ($(filter default,$(origin CXX)),)
+CXX := $(or $(CXX_$(VARIANT)),g++)
+endif
+ifneq ($(filter default,$(origin AR)),)
+AR := $(or $(AR_$(VARIANT)),ar)
+endif
+CFLAGS ?= $(or $(LEVEL_$(VARIANT)),-O2 -g)
+CXXFLAGS ?= $(CFLAGS)
+
+# The sanitizers' run-time symbols may be left to the executable.
+Z_DEFS := $(if $(filter asan tsan,$(VARIANT)),,-Wl,-z,defs)
+
+# -------------------------------- flags -----------------------------------
+
+WARN := -Wall -Wextra -Wshadow $(if $(filter 1,$(WERROR)),-Werror)
+WARN_C := -Wstrict-prototypes -Wmissing-prototypes
+
+MY_CPPFLAGS := -Iinclude $(VARIANT_CPPFLAGS_$(VARIANT))
+MY_BOTH := $(WARN) -pthread -ffile-prefix-map=$(CURDIR)=. \
+	$(VARIANT_FLAGS_$(VARIANT))
+MY_CFLAGS := -std=gnu11 -D_GNU_SOURCE= $(WARN_C) $(MY_BOTH)
+MY_LDFLAGS := -pthread $(VARIANT_FLAGS_$(VARIANT))
+
+# $@.d, not $*.d: the .o and the .lo of one source have a file each.
+DEPEND = -MMD -MP -MF $@.d
+COMPILE = $(CC) $(MY_CPPFLAGS) $(CPPFLAGS) $(MY_CFLAGS) $(CFLAGS) $(DEPEND)
+COMPILE_CXX = $(CXX) $(MY_CPPFLAGS) $(CPPFLAGS) $(MY_BOTH) $(CXXFLAGS) $(DEPEND)
+LINK = $(CC) $(MY_LDFLAGS) $(CFLAGS) $(LDFLAGS)
+LINK_CXX = $(CXX) $(MY_LDFLAGS) $(CXXFLAGS) $(LDFLAGS)
+
+Q := $(if $(filter 1,$(V)),,@)
+quiet := $(filter 1,$(V))$(findstring s,$(firstword -$(MAKEFLAGS)))
+say = $(if $(quiet),,@printf '  %-5s %s\n' $(1) '$(patsubst $(O)/%,%,$@)')
+
+# -------------------------------- sources ---------------------------------
+
+LIB_SRC := $(sort $(wildcard lib/*.c))
+LIB_HDR := $(sort $(wildcard include/cubby/*.h include/cubby/*/*.h))
+LIB_O := $(LIB_SRC:%.c=$(O)/%.o)
+LIB_LO := $(LIB_SRC:%.c=$(O)/%.lo)
+
+STATIC := $(O)/libcubby.a
+SHARED_REAL := $(O)/libcubby.so.$(VERSION)
+SHARED := $(O)/libcubby.so
+
+# A test program is tests/<kind>/<prefix>_*.c, the prefix being the kind but
+# for unit tests; what is in tests/support is linked into all of them.
+PREFIX_unit := test
+KINDS_PROGRAM := unit stress oom abuse smoke
+KINDS_SCRIPT := tools install
+KINDS ?= $(KINDS_PROGRAM) $(if $(filter release,$(VARIANT)),$(KINDS_SCRIPT))
+
+TEST_SRC := $(sort $(foreach k,$(filter $(KINDS_PROGRAM),$(KINDS)),\
+	$(wildcard tests/$(k)/$(or $(PREFIX_$(k)),$(k))_*.c tests/$(k)/*.cc)))
+TEST_BIN := $(patsubst %.c,$(O)/%,$(filter %.c,$(TEST_SRC)))
+TEST_BIN_CXX := $(patsubst %.cc,$(O)/%,$(filter %.cc,$(TEST_SRC)))
+TEST_SH := $(sort $(foreach k,$(filter $(KINDS_SCRIPT),$(KINDS)),\
+	$(wildcard tests/$(k)/test_*.sh)))
+TEST_SUPPORT := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/support/*.c)))
+TESTS := $(TEST_BIN) $(TEST_BIN_CXX) $(TEST_SH)
+ifneq ($(T),)
+TESTS := $(filter %/$(T) %/$(T).sh,$(TESTS))
+endif
+RUN ?= check
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+.PHONY: FORCE
+
+## all: both libraries
+## lib: both libraries
+## static: build/VARIANT/libcubby.a
+## shared: build/VARIANT/libcubby.so and its links
+.PHONY: all lib static shared
+all: lib
+lib: static shared
+static: $(STATIC)
+shared: $(SHARED)
+
+# Two files that are rewritten when what they hold changes: the commands, on
+# which every object depends, and the sources, on which the libraries do.
+quote = '$(subst ','\'',$(1))'
+update = @mkdir -p $(@D); printf '%s\n' $(1) > $@.new; \
+	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+$(O)/flags: FORCE
+	$(call update,$(call quote,$(COMPILE)) $(call quote,$(COMPILE_CXX)) \
+		$(call quote,$(LINK)))
+$(O)/sources: FORCE
+	$(call update,$(LIB_SRC))
+
+# What a folder's objects are compiled with besides; tests see the internals.
+$(O)/lib/%.o $(O)/lib/%.lo: MORE := -fvisibility=hidden
+$(O)/tests/%.o: MORE := -Ilib -Itests
+$(O)/tests/%.o: CXX_STD := -std=c++11
+$(O)/bench/%.o: CXX_STD := -std=c++17
+
+$(O)/%.o: %.c $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(COMPILE) $(MORE) -c -o $@ $<
+
+$(O)/%.lo: %.c $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(COMPILE) $(MORE) -fPIC -c -o $@ $<
+
+$(O)/%.o: %.cc $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)
+	$(Q)$(COMPILE_CXX) $(CXX_STD) -c -o $@ $<
+
+$(STATIC): $(LIB_O) $(O)/sources
+	$(call say,AR)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $(LIB_O)
+
+$(SHARED_REAL): $(LIB_LO) $(O)/sources lib/cubby.map
+	$(call say,LD)
+	$(Q)$(LINK) -shared $(Z_DEFS) -Wl,-soname,$(SONAME) \
+		-Wl,--version-script=lib/cubby.map -o $@ $(LIB_LO)
+
+$(O)/$(SONAME): $(SHARED_REAL)
+	$(Q)ln -sf $(notdir $<) $@
+
+$(SHARED): $(O)/$(SONAME)
+	$(Q)ln -sf $(notdir $<) $@
+
+# --------------------------------- tests ----------------------------------
+#
+# Tests link the archive, and so reach the internal symbols of their module.
+
+needs_cmocka = $(if $(filter $(O)/tests/unit/% $(O)/tests/stress/% \
+	$(O)/tests/oom/%,$@),-lcmocka)
+$(TEST_BIN): %: %.o $(TEST_SUPPORT) $(STATIC)
+	$(call say,LD)
+	$(Q)$(LINK) -o $@ $^ $(needs_cmocka) -lm
+
+$(TEST_BIN_CXX): %: %.o $(STATIC)
+	$(call say,LD)
+	$(Q)$(LINK_CXX) -o $@ $^
+
+## tests: build the test programs, run none
+.PHONY: tests check
+tests: $(TESTS)
+
+## check: every test of this VARIANT; T=name runs one, KINDS="unit oom" some
+check: $(TESTS) $(if $(filter %.sh,$(TESTS)),lib)
+	$(if $(TESTS),,$(error no test $(if $(T),is named $(T),is there)))
+	@O=$(O) VARIANT=$(VARIANT) scripts/run-tests -j $(JOBS) -n $(RUN) $(TESTS)
+
+# The same tests, or the core of them, in other circumstances.
+CORE := unit stress
+MEMCHECK := valgrind -q --error-exitcode=99 --leak-check=full \
+	--errors-for-leak-kinds=definite --fair-sched=yes
+QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu
+
+## check-debug: the same with every internal check compiled in
+## check-clang: unit, stress and abuse tests, compiled by clang
+## check-asan: unit and stress tests under ASan and UBSan
+## check-tsan: unit and stress tests under TSan
+## check-memcheck: unit and stress tests under memcheck
+## check-chunks: unit and stress tests with every cache in chunks
+## check-small: unit and stress tests in 2 GiB of address space
+## check-qemu: the smoke programs for aarch64, under qemu
+CIRCUMSTANCES := debug clang asan tsan memcheck chunks small qemu
+.PHONY: $(CIRCUMSTANCES:%=check-%)
+check-debug: how = VARIANT=debug
+check-clang: how = VARIANT=clang KINDS="$(CORE) abuse"
+check-asan: how = VARIANT=asan KINDS="$(CORE)"
+check-tsan: how = VARIANT=tsan KINDS="$(CORE)"
+# gcc 12's TSan finds no room where addresses have 32 random bits.
+check-tsan: export WRAP = $(shell setarch -R true 2> /dev/null && echo setarch -R)
+check-memcheck: how = KINDS="$(CORE)"
+check-memcheck: export WRAP = $(MEMCHECK)
+check-chunks: how = KINDS="$(CORE)"
+check-chunks: export CUBBY_OPTIONS = chunks
+check-small: how = KINDS="$(CORE)"
+check-small: export CUBBY_OPTIONS = budget=2G
+check-qemu: how = VARIANT=aarch64 KINDS=smoke
+check-qemu: export CUBBY_OPTIONS = budget=64G
+check-qemu: export WRAP = $(QEMU)
+check-clang check-chunks check-small: export CUBBY_TEST_SCALE ?= 50
+check-asan check-tsan check-qemu: export CUBBY_TEST_SCALE ?= 20
+check-memcheck: export CUBBY_TEST_SCALE ?= 5
+$(CIRCUMSTANCES:%=check-%):
+	+@$(MAKE) --no-print-directory RUN=$(@:check-%=%) $(how) check
+
+## check-long: the suite, release and debug, with 20 times the work
+.PHONY: check-long
+check-long: export CUBBY_TEST_SCALE ?= 2000
+check-long:
+	+@$(MAKE) --no-print-directory RUN=long check
+	+@$(MAKE) --no-print-directory RUN=long VARIANT=debug check
+
+## check-layers: no file includes a header of a higher layer
+## check-house: the house rules that a script can check
+## check-abi: version script, exported symbols and headers agree
+## check-headers: each public header compiles alone, C11 to C++20
+.PHONY: check-layers check-house check-abi check-headers
+check-layers:
+	@scripts/check-layers
+check-house: lib
+	@scripts/check-house $(STATIC) $(SHARED)
+check-abi: shared
+	@scripts/check-abi $(SHARED)
+check-headers:
+	@scripts/check-headers
+
+## check-all: all of the above except check-long, with a sum at the end
+.PHONY: check-all
+check-all:
+	@+scripts/check --no-install
+
+FORMATTED = $(sort $(wildcard include/cubby/*.h lib/*.[ch] tests/*/*.[ch] \
+	tests/*/*.cc bench/*.[ch] bench/*.cc bench/*/*.[ch]))
+
+## format: let clang-format rewrite the sources
+## format-check: fail if `make format` would change something
+.PHONY: format format-check
+format:
+	clang-format -i $(FORMATTED)
+format-check:
+	@status=0; for file in $(FORMATTED); do \
+		clang-format $$file | cmp -s - $$file || \
+			{ echo "make format would change $$file"; status=1; }; \
+	done; exit $$status
+
+# ------------------------------- benchmarks -------------------------------
+#
+# bench_*.c are programs over Google Benchmark, truck*.c are one program, and
+# what else is in bench/ goes into all of the former.  All use the shared
+# library, as a user would.
+
+BENCH_SRC := $(sort $(wildcard bench/bench_*.c))
+BENCH_BIN := $(BENCH_SRC:%.c=$(O)/%)
+TRUCK_SRC := $(sort $(wildcard bench/truck*.c))
+BENCH_SUPPORT := $(patsubst %.c,$(O)/%.o,$(filter-out $(BENCH_SRC) \
+	$(TRUCK_SRC),$(sort $(wildcard bench/*.c bench/rivals/*.c)))) \
+	$(O)/bench/gb.o
+BENCH_LIBS := -lbenchmark -lstdc++ -lm
+GLIB = $(shell pkg-config $(1) glib-2.0)
+
+$(O)/bench/context.o: MY_CPPFLAGS += -DBENCH_CFLAGS='"$(CFLAGS)"'
+$(O)/bench/truck_glib.o: MY_CPPFLAGS += $(call GLIB,--cflags)
+
+$(BENCH_BIN): %: %.o $(BENCH_SUPPORT) $(SHARED)
+	$(call say,LD)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $^ $(BENCH_LIBS)
+
+$(O)/bench/truck: $(TRUCK_SRC:%.c=$(O)/%.o) $(SHARED)
+	$(call say,LD)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $^ $(call GLIB,--libs) -lm
+
+# The one unit test of something that is not in the library.
+$(O)/tests/unit/test_gb: $(O)/bench/gb.o
+$(O)/tests/unit/test_gb: needs_cmocka = -lcmocka $(BENCH_LIBS)
+
+## bench: build the benchmarks; scripts/run-bench runs them
+## bench-quick: run them for a few minutes, to see that all works
+## truck: build the truck comparison
+## quickstart: run it: the table and the picture
+.PHONY: bench bench-quick truck quickstart
+bench: $(BENCH_BIN) truck
+bench-quick: bench
+	@scripts/run-bench --quick --build $(O)
+truck: $(O)/bench/truck
+quickstart:
+	@scripts/quickstart
+
+# -------------------------------- install ---------------------------------
+
+$(O)/cubby.pc: lib/cubby.pc.in include/cubby/base.h FORCE
+	@mkdir -p $(@D)
+	$(Q)sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' \
+		-e 's|@includedir@|$(includedir)|' \
+		-e 's|@version@|$(VERSION)|' $< > $@
+
+## install: libraries, headers and cubby.pc to DESTDIR/prefix
+## uninstall: remove what install put there
+.PHONY: install uninstall
+install: lib $(O)/cubby.pc
+	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir)
+	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(libdir)
+	$(INSTALL) -m 755 $(SHARED_REAL) $(DESTDIR)$(libdir)
+	ln -sf $(notdir $(SHARED_REAL)) $(DESTDIR)$(libdir)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(libdir)/libcubby.so
+	$(INSTALL) -m 644 $(O)/cubby.pc $(DESTDIR)$(pkgconfigdir)
+	@set -e; for header in $(LIB_HDR:include/%=%); do \
+		$(INSTALL) -D -m 644 include/$$header \
+			$(DESTDIR)$(includedir)/$$header; \
+	done
+
+uninstall:
+	rm -f $(DESTDIR)$(libdir)/libcubby.a $(DESTDIR)$(libdir)/libcubby.so \
+		$(DESTDIR)$(libdir)/$(SONAME) \
+		$(DESTDIR)$(libdir)/$(notdir $(SHARED_REAL)) \
+		$(DESTDIR)$(pkgconfigdir)/cubby.pc \
+		$(LIB_HDR:include/%=$(DESTDIR)$(includedir)/%)
+	rmdir $(DESTDIR)$(includedir)/cubby
+
+## dist: build/cubby-VERSION.tar.gz of the last commit
+## clean: remove everything that was built, in all variants
+## help: this list
+.PHONY: dist clean help
+dist:
+	@mkdir -p build
+	git archive --prefix=cubby-$(VERSION)/ \
+		-o build/cubby-$(VERSION).tar.gz HEAD
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
+		awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+ifneq ($(wildcard $(O)),)
+-include $(shell find $(O) -name '*.d')
+endif

@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# `make install` puts a complete library where it was told to, pkg-config
+# finds it there, C and C++ programs build and run from that tree alone, shared
+# and static, and `make uninstall` leaves nothing behind.
+set -eu
+unset O VARIANT CFLAGS CPPFLAGS LDFLAGS MAKEFLAGS V
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+stage=$scratch/stage
+prefix=/usr
+libdir=$prefix/lib/anywhere
+lib=$stage$libdir
+
+fail() {
+	echo "FAIL: $*"
+	exit 1
+}
+
+in_stage() { # make install or uninstall
+	make -s -j2 O="$scratch/build" DESTDIR="$stage" prefix=$prefix \
+		libdir=$libdir "$@"
+}
+in_stage install
+
+version=$(awk '/define CUBBY_VERSION_(MAJOR|MINOR|PATCH) / \
+	{ v = v dot $3; dot = "." } END { print v }' include/cubby/base.h)
+soname=libcubby.so.${version%%.*}
+
+# Exactly these files.
+{
+	(cd include && find cubby -name '*.h') | sed "s|^|$prefix/include/|"
+	for file in libcubby.a libcubby.so "$soname" "libcubby.so.$version" \
+		pkgconfig/cubby.pc; do
+		echo "$libdir/$file"
+	done
+} | sort > "$scratch/wanted"
+(cd "$stage" && find . ! -type d | sed 's|^\.||' | sort) > "$scratch/found"
+diff "$scratch/wanted" "$scratch/found" || fail "installed files differ"
+[ "$(readlink "$lib/libcubby.so")" = "$soname" ] || fail "libcubby.so"
+[ "$(readlink "$lib/$soname")" = "libcubby.so.$version" ] || fail "$soname"
+readelf -d "$lib/libcubby.so" | grep -q "SONAME.*\[$soname\]" ||
+	fail "the soname is not $soname"
+if grep -rlaF "$PWD" "$stage"; then
+	fail "these files name the folder that they were built in"
+fi
+
+# --define-prefix, which some builds have on, takes LIBDIR for PREFIX/lib.
+export PKG_CONFIG_PATH=$lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=$stage
+pc() {
+	pkg-config --dont-define-prefix "$@" cubby
+}
+[ "$(pc --modversion)" = "$version" ] || fail "version in cubby.pc"
+pc --validate
+
+want="truck TRK-1001 40.7128 -74.0060"
+define="-DCONSUMER_VERSION=\"$version\""
+warnings="-Wall -Wextra -Wpedantic -Werror"
+cp tests/install/consumer.c tests/install/consumer.cc "$scratch"
+
+build_and_run() { # NAME COMMAND...
+	local name=$1 got
+	shift
+	# Outside of our tree, so that nothing of it can be found.
+	(cd "$scratch" && "$@" -o "$name") || fail "$name does not build: $*"
+	got=$(LD_LIBRARY_PATH=$lib "$scratch/$name") ||
+		fail "$name: exit status $?: $got"
+	[ "$got" = "$want" ] || fail "$name printed: $got"
+	echo "ok: $name"
+}
+
+# shellcheck disable=SC2046,SC2086 # flags are words
+{
+	build_and_run c-shared gcc -std=c11 $warnings "$define" consumer.c \
+		$(pc --cflags --libs)
+	build_and_run cxx-shared g++ -std=c++11 $warnings consumer.cc \
+		$(pc --cflags --libs)
+	build_and_run c-static gcc -std=c11 $warnings "$define" consumer.c \
+		$(pc --cflags) -static $(pc --static --libs)
+	build_and_run cxx-static g++ -std=c++11 $warnings consumer.cc \
+		$(pc --cflags) -static $(pc --static --libs)
+}
+readelf -d "$scratch/c-shared" | grep -q "NEEDED.*\[$soname\]" ||
+	fail "c-shared does not need $soname"
+! readelf -d "$scratch/c-static" | grep -q NEEDED ||
+	fail "c-static needs a shared library"
+
+in_stage uninstall
+[ -z "$(find "$stage" ! -type d)" ] || fail "uninstall left files"
+[ ! -d "$stage$prefix/include/cubby" ] || fail "uninstall left a folder"

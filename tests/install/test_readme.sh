@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What README.md shows is what happens.  A comment before a block of code says
+# what to do with it:
+#
+#   <!-- run: c -->           compile, link with libcubby and run
+#   <!-- run: sh -->          run in a copy of the tree, made for this test
+#   <!-- output -->           exactly what the block before it has printed
+#   <!-- not run: reason -->  for the eye only
+#
+# A block of C without one of these is an error.
+set -eu
+unset O VARIANT CFLAGS CPPFLAGS LDFLAGS MAKEFLAGS CUBBY_OPTIONS
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# Cut into $scratch/NN.block, and a line "NN LANGUAGE LINE MARKER" for each.
+awk -v scratch="$scratch" '
+in_block && /^```/ { in_block = 0; marker = ""; close(file); next }
+in_block { print > file; next }
+/^```/ {
+	in_block = 1
+	language = substr($0, 4)
+	sub(/ .*/, "", language)
+	file = sprintf("%s/%02d.block", scratch, ++n)
+	printf "" > file
+	print n, language == "" ? "-" : language, FNR, marker
+	next
+}
+/^<!-- .* -->$/ { marker = substr($0, 6, length($0) - 9); next }
+/[^ \t]/ { marker = "" }
+END {
+	if (in_block) {
+		print "a block has no end" > "/dev/stderr"
+		exit 1
+	}
+}' README.md > "$scratch/list"
+
+tree=$scratch/tree
+mkdir "$tree"
+tar -cf - --exclude=./build --exclude=./.git . | tar -xf - -C "$tree"
+
+n_run=0
+n_faults=0
+output=""
+
+fail() { # LINE MESSAGE
+	echo "FAIL README.md:$1: $2"
+	n_faults=$((n_faults + 1))
+}
+
+run_c() { # NUMBER LINE
+	make -s -j2 -C "$tree" lib
+	if ! gcc -std=gnu11 -Wall -Wextra -I"$tree/include" -x c "$1" -x none \
+		-L"$tree/build/release" -Wl,-rpath,"$tree/build/release" \
+		-lcubby -pthread -o "${1%.block}"; then
+		fail "$2" "does not build"
+	elif ! "${1%.block}" > "${1%.block}.out"; then
+		fail "$2" "exit status $?"
+	fi
+}
+
+run_sh() {
+	(cd "$tree" && bash -ex "$1" > "${1%.block}.out" < /dev/null) ||
+		fail "$2" "exit status $?"
+}
+
+while read -r number language line marker; do
+	block=$(printf '%s/%02d.block' "$scratch" "$number")
+	case $marker in
+	"run: c" | "run: sh")
+		[ "$language" = "${marker#run: }" ] ||
+			fail "$line" "marked '$marker', but it is '$language'"
+		n_run=$((n_run + 1))
+		"run_${marker#run: }" "$block" "$line"
+		output=${block%.block}.out
+		;;
+	output)
+		if [ -z "$output" ]; then
+			fail "$line" "output of nothing that was run"
+		elif ! diff "$block" "$output"; then
+			fail "$line" "not what was printed"
+		fi
+		output=""
+		;;
+	"not run: "?*) output="" ;;
+	*)
+		[ "$language" != c ] || fail "$line" "C without a marker"
+		output=""
+		;;
+	esac
+done < "$scratch/list"
+
+((n_run > 0)) || fail 1 "no block is marked 'run: c' or 'run: sh'"
+echo "$n_run blocks run, $n_faults faults"
+((n_faults == 0))

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# check-abi catches every way in which map, library and headers can differ.
+. tests/tools/common.sh
+check="$root/scripts/check-abi"
+
+plant include/cubby/x.h <<- 'END'
+	#define API __attribute__((visibility("default")))
+	#define MUST __attribute__((warn_unused_result))
+	struct x;
+	API MUST int cubby_one(struct x **ret, void (*fn)(int cubby_arg));
+	API MUST const struct x *
+	cubby_two(const struct x *x);
+	API extern const int cubby_table[4];
+	static inline int cubby_wrap(struct x *x) { return cubby_two(x) != 0; }
+END
+cat > "$tree/one.c" <<- 'END'
+	#include <cubby/x.h>
+	int cubby_one(struct x **ret, void (*fn)(int)) { fn(0); return !ret; }
+	const struct x *cubby_two(const struct x *x) { return x; }
+	const int cubby_table[4];
+END
+map() {
+	plant lib/cubby.map
+}
+map <<- 'END'
+	/* cubby_ghost; */
+	CUBBY_0.1 {
+	global:
+		cubby_one;
+		cubby_table;
+		cubby_two;
+	local:
+		*;
+	};
+END
+build() { # [FLAG...]: with the map that is there
+	(cd "$tree" && gcc -Iinclude -fPIC -shared -fvisibility=hidden \
+		-Wl,--version-script=lib/cubby.map "$@" -o x.so one.c)
+}
+cp "$tree/lib/cubby.map" "$tree/map"
+build
+expect_clean "$check" x.so
+
+sed -i '/cubby_two/d' "$tree/lib/cubby.map"
+build
+expect_caught 'cubby_two is declared in a header, but not in the map' \
+	"$check" x.so
+cp "$tree/map" "$tree/lib/cubby.map"
+
+# The library was built with another map.
+expect_caught 'cubby_two@@CUBBY_0.1 is in the map, but not exported' \
+	"$check" x.so
+build
+sed -i '/cubby_one/d' "$tree/lib/cubby.map"
+expect_caught 'cubby_one@@CUBBY_0.1 is exported, but not in the map' \
+	"$check" x.so
+sed 's/CUBBY_0.1/CUBBY_0.2/' "$tree/map" > "$tree/lib/cubby.map"
+expect_caught 'cubby_one@@CUBBY_0.2 is in the map, but not exported as' \
+	"$check" x.so
+cp "$tree/map" "$tree/lib/cubby.map"
+
+cp "$tree/include/cubby/x.h" "$tree/header"
+sed -i '/cubby_table/d' "$tree/include/cubby/x.h"
+expect_caught 'cubby_table is in the map, but declared in no header' \
+	"$check" x.so
+cp "$tree/header" "$tree/include/cubby/x.h"
+echo 'API void cubby_three(void);' >> "$tree/include/cubby/x.h"
+expect_caught 'cubby_three is declared in a header, but not in the map' \
+	"$check" x.so
+cp "$tree/header" "$tree/include/cubby/x.h"
+
+build -Wl,--no-as-needed -lm
+expect_caught 'needs libm' "$check" x.so
+
+build
+expect_clean "$check" x.so
+finish

@@ -124,4 +124,19 @@ expect_caught 'glib: create: 1000 asked for, 999 done' run
 figures '[ $rival != array ] || exit 1'
 expect_caught 'array, (text|integer) id, has failed' run
 
+# The real program, where it has been built: it checks itself.
+real=$root/${O:-build/release}/bench/truck
+if [ -x "$real" ]; then
+	for rival in $("$real" --list); do
+		for id in text integer; do
+			expect_succeeds "$real" --n 1000 --id "$id" "$rival"
+			expect_said "^{\"rival\":\"$rival\",\"id\":\"$id\""
+		done
+	done
+	expect_caught "no rival is named 'nobody'" "$real" nobody
+	expect_caught -- '--n is 2 to 9999999, not 1' "$real" --n 1 malloc
+else
+	echo "bench/truck is not built: only the script was tested"
+fi
+
 finish

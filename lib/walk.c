@@ -7,10 +7,15 @@
  * because no pages are given back while a walk is open: whatever the program
  * does meanwhile, every visited address is readable.
  *
- *	0                          n_cells bits
- *	+------------------+-------------------------------+
- *	| struct cubby_walk| live[]: bit i of word i / 64  |
- *	+------------------+-------------------------------+
+ * A full slab is one bit: its cells' bits are not copied and not read, so that
+ * a dense cache costs neither page faults nor a look at each word.
+ *
+ *	0                     a bit a slab   a bit a cell
+ *	+-------------------+--------------+--------------------------+
+ *	| struct cubby_walk | full[]       | live[]                   |
+ *	+-------------------+--------------+--------------------------+
+ *
+ * Slabs of fewer than 64 cells share words of live[] and are always copied.
  */
 #include "bits.h"
 #include "cache.h"
@@ -27,20 +32,37 @@
 #define REPORT_PIECE_BYTES 4096
 #define REPORT_LINE_BYTES_MAX 128
 
+/* What write(2) may answer to a report. */
+ERROR_ROW(EAGAIN, "the descriptor does not block, and is full");
+ERROR_ROW(EBADF, "not a descriptor that is open for writing");
+ERROR_ROW(EFBIG, "the file would become larger than it may");
+ERROR_ROW(EIO, "the device failed");
+ERROR_ROW(ENOSPC, "the device is full");
+ERROR_ROW(EPIPE, "nobody reads the other end of the pipe");
+
 struct cubby_walk {
 	struct cubby_cache *cache;
+	uint64_t *full;
+	uint64_t *live;
 	uint64_t mapped_bytes;
 	uint64_t n_cells;
 	uint64_t n_live;
+	uint64_t n_words; /* of live[] */
 	uint64_t next_cell;
-	uint64_t live[];
+	uint64_t word_to_slab; /* shift from a word of live[] to its slab */
 };
 
 static uint64_t
-walk_bytes(uint64_t n_cells)
+bit_words(uint64_t n_bits)
+{
+	return div_up(n_bits, BITS_PER_WORD);
+}
+
+static uint64_t
+walk_bytes(uint64_t n_slabs, uint64_t n_cells)
 {
 	return sizeof(struct cubby_walk) +
-	       div_up(n_cells, BITS_PER_WORD) * sizeof(uint64_t);
+	       (bit_words(n_slabs) + bit_words(n_cells)) * sizeof(uint64_t);
 }
 
 static void
@@ -48,15 +70,32 @@ copy_slab(struct cubby_walk *walk, const struct slab_set *set, uint64_t number)
 {
 	const struct slab *slab = slab_record(set, number);
 	uint64_t first = slab_first_cell(set, number);
-	uint64_t n_words = div_up(slab->n_cells, BITS_PER_WORD);
+	uint64_t *live = &walk->live[first / BITS_PER_WORD];
 
-	/* Fewer than 64 cells a slab: several slabs share a word. */
-	if (slab->n_cells < BITS_PER_WORD)
-		walk->live[first / BITS_PER_WORD] |= slab->live[0]
-						     << (first % BITS_PER_WORD);
-	else
-		memcpy(&walk->live[first / BITS_PER_WORD], slab->live,
-		       n_words * sizeof(uint64_t));
+	if (geometry_slab_cells(&set->region->geometry) < BITS_PER_WORD)
+		*live |= slab->live[0] << (first % BITS_PER_WORD);
+	else if (slab->lane == LANE_FULL)
+		walk->full[number / BITS_PER_WORD] |=
+			(uint64_t)1 << (number % BITS_PER_WORD);
+	else if (slab->n_live != 0)
+		memcpy(live, slab->live,
+		       bit_words(slab->n_cells) * sizeof(uint64_t));
+}
+
+static void
+copy_slabs(struct cubby_walk *walk, const struct slab_set *set)
+{
+	unsigned shift = set->region->geometry.slab_shift;
+
+	walk->n_cells = set->n_cells;
+	walk->n_live = set->n_live;
+	walk->n_words = bit_words(set->n_cells);
+	walk->full = (uint64_t *)(walk + 1);
+	walk->live = walk->full + bit_words(set->n_slabs);
+	/* With slabs under a word full[] is all clear, so any slab will do. */
+	walk->word_to_slab = shift > 6 ? shift - 6 : 0;
+	for (uint64_t i = 0; i < set->n_slabs; i++)
+		copy_slab(walk, set, i);
 }
 
 /* Copy if the mapping is large enough for the cells there are now. */
@@ -68,45 +107,39 @@ try_snapshot(struct cubby_walk *walk, struct cubby_cache *cache)
 	bool fits;
 
 	cubby__lock_acquire(&cache->lock, &saved);
-	fits = walk_bytes(set->n_cells) <= walk->mapped_bytes;
+	fits = walk_bytes(set->n_slabs, set->n_cells) <= walk->mapped_bytes;
 	if (fits) {
-		walk->n_cells = set->n_cells;
-		walk->n_live = set->n_live;
-		for (uint64_t i = 0; i < set->n_slabs; i++)
-			copy_slab(walk, set, i);
+		copy_slabs(walk, set);
 		cache->n_walks++;
 	}
 	cubby__lock_release(&cache->lock, &saved);
 	return fits;
 }
 
+/* Bytes for the slabs there are and one more: the cache may be growing. */
 static uint64_t
-cells_now(struct cubby_cache *cache)
+bytes_now(struct cubby_cache *cache)
 {
+	const struct slab_set *set = &cache->slabs;
+	uint64_t n_slabs, n_cells;
 	sigset_t saved;
-	uint64_t n_cells;
 
 	cubby__lock_acquire(&cache->lock, &saved);
-	n_cells = cache->slabs.n_cells;
+	n_slabs = set->n_slabs + 1;
+	n_cells = set->n_cells + geometry_slab_cells(&cache->region.geometry);
 	cubby__lock_release(&cache->lock, &saved);
-	return n_cells;
+	return align_up(walk_bytes(n_slabs, n_cells), cubby__os_page_bytes());
 }
 
-int
-cubby_walk_create(struct cubby_walk **ret_walk, struct cubby_cache *cache)
+static int
+create(struct cubby_walk **ret_walk, struct cubby_cache *cache)
 {
 	struct cubby_walk *walk;
 	uint64_t bytes;
 	void *memory;
 
-	if (!cubby__usable(cache, "cubby_walk_create"))
-		return -CUBBY_ENOCACHE;
 	for (;;) {
-		/* A slab more than needed now: the cache may be growing. */
-		bytes = align_up(walk_bytes(cells_now(cache) +
-					    geometry_slab_cells(
-						    &cache->region.geometry)),
-				 cubby__os_page_bytes());
+		bytes = bytes_now(cache);
 		if (cubby__os_map(bytes, &memory) != 0)
 			return cubby__error_set(
 				-ENOMEM,
@@ -124,23 +157,66 @@ cubby_walk_create(struct cubby_walk **ret_walk, struct cubby_cache *cache)
 	return 0;
 }
 
-/* The first cell from `cell` on whose bit is `wanted`; n_cells if none. */
-static uint64_t
-find_bit(const struct cubby_walk *walk, uint64_t cell, bool wanted)
+int
+cubby_walk_create(struct cubby_walk **ret_walk, struct cubby_cache *cache)
 {
-	uint64_t flip = wanted ? 0 : UINT64_MAX;
+	int err;
+
+	if (ret_walk == NULL)
+		return cubby__error_set(-EINVAL, "ret_walk is NULL");
+	err = cubby__usable_or_error(cache, "cubby_walk_create");
+	return err ? err : create(ret_walk, cache);
+}
+
+static bool
+is_full(const struct cubby_walk *walk, uint64_t word)
+{
+	uint64_t slab = word >> walk->word_to_slab;
+
+	return walk->full[slab / BITS_PER_WORD] >> (slab % BITS_PER_WORD) & 1;
+}
+
+static uint64_t
+live_word(const struct cubby_walk *walk, uint64_t word)
+{
+	return is_full(walk, word) ? UINT64_MAX : walk->live[word];
+}
+
+/* The first live cell from `cell` on; n_cells if there is none. */
+static uint64_t
+find_live(const struct cubby_walk *walk, uint64_t cell)
+{
 	uint64_t word = cell / BITS_PER_WORD;
-	uint64_t n_words = div_up(walk->n_cells, BITS_PER_WORD);
 	uint64_t bits;
 
 	if (cell >= walk->n_cells)
 		return walk->n_cells;
-	bits = (walk->live[word] ^ flip) &
-	       UINT64_MAX << (cell % BITS_PER_WORD);
+	bits = live_word(walk, word) & UINT64_MAX << (cell % BITS_PER_WORD);
 	while (bits == 0) {
-		if (++word == n_words)
+		if (++word == walk->n_words)
 			return walk->n_cells;
-		bits = walk->live[word] ^ flip;
+		bits = live_word(walk, word);
+	}
+	return min_u64(word * BITS_PER_WORD + bit_lowest(bits), walk->n_cells);
+}
+
+/* The first free cell from `cell`, a live one, on; or n_cells. */
+static uint64_t
+find_free(const struct cubby_walk *walk, uint64_t cell)
+{
+	uint64_t word = cell / BITS_PER_WORD;
+	uint64_t bits = ~live_word(walk, word) &
+			UINT64_MAX << (cell % BITS_PER_WORD);
+
+	while (bits == 0) {
+		word++;
+		/* Pass a full slab in one step. */
+		if (word < walk->n_words && is_full(walk, word))
+			word = ((word >> walk->word_to_slab) + 1)
+			       << walk->word_to_slab;
+		if (word >= walk->n_words)
+			return walk->n_cells;
+		bits = ~live_word(walk, word);
 	}
 	return min_u64(word * BITS_PER_WORD + bit_lowest(bits), walk->n_cells);
 }
@@ -162,14 +238,14 @@ int
 cubby_walk_next(struct cubby_walk *walk, struct cubby_run *ret_run)
 {
 	const struct region *region = &walk->cache->region;
-	uint64_t first = find_bit(walk, walk->next_cell, true);
+	uint64_t first = find_live(walk, walk->next_cell);
 	uint64_t end;
 
 	if (first == walk->n_cells) {
 		walk->next_cell = first;
 		return 0;
 	}
-	end = min_u64(find_bit(walk, first, false), piece_end(region, first));
+	end = min_u64(find_free(walk, first), piece_end(region, first));
 	walk->next_cell = end;
 	*ret_run = (struct cubby_run){
 		.first = region_object(region, first),
@@ -210,9 +286,9 @@ flush(struct text *piece, int fd)
 static int
 write_objects(struct cubby_walk *walk, struct text *piece, int fd)
 {
-	uint64_t cell = find_bit(walk, 0, true);
+	uint64_t cell = find_live(walk, 0);
 
-	for (; cell < walk->n_cells; cell = find_bit(walk, cell + 1, true)) {
+	for (; cell < walk->n_cells; cell = find_live(walk, cell + 1)) {
 		cubby__text_printf(piece, "  %p cell %zu\n",
 				   region_object(&walk->cache->region, cell),
 				   (size_t)cell);
@@ -233,8 +309,10 @@ cubby_cache_report_live(struct cubby_cache *cache, int fd)
 	char buffer[REPORT_PIECE_BYTES];
 	struct cubby_walk *walk;
 	struct text piece;
-	int err = cubby_walk_create(&walk, cache);
+	int err = cubby__usable_or_error(cache, "cubby_cache_report_live");
 
+	if (!err)
+		err = create(&walk, cache);
 	if (err)
 		return err;
 	cubby__text_init(&piece, buffer, sizeof(buffer));
@@ -248,7 +326,7 @@ cubby_cache_report_live(struct cubby_cache *cache, int fd)
 	if (err)
 		return cubby__error_set(err,
 					"cache '%s': the report could not be "
-					"written to descriptor %d",
-					cache->name, fd);
+					"written to descriptor %d: %s",
+					cache->name, fd, cubby_error_name(err));
 	return 0;
 }

@@ -167,9 +167,11 @@ $(STATIC): $(LIB_O) $(O)/sources
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $(LIB_O)
 
+# nodelete: a thread that ends after dlclose() still runs our key's destructor,
+# and caches outlive the plugin that made them.
 $(SHARED_REAL): $(LIB_LO) $(O)/sources lib/cubby.map
 	$(call say,LD)
-	$(Q)$(LINK) -shared $(Z_DEFS) -Wl,-soname,$(SONAME) \
+	$(Q)$(LINK) -shared $(Z_DEFS) -Wl,-z,nodelete -Wl,-soname,$(SONAME) \
 		-Wl,--version-script=lib/cubby.map -o $@ $(LIB_LO)
 
 $(O)/$(SONAME): $(SHARED_REAL)

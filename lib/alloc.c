@@ -24,6 +24,7 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "error.h"
 #include "os.h"
 #include "registry.h"
 #include "report.h"
@@ -39,19 +40,20 @@ MISUSE_ROW(CUBBY_MISUSE_ZERO_INIT, "zero-init",
 
 /* ---------------------------------- trim --------------------------------- */
 
-/* fini for the initialised cells of a slab that is RECLAIMING. */
+/*
+ * fini for the initialised cells of a slab that is RECLAIMING; their bits are
+ * cleared when its side arrays are dropped.
+ */
 static void
-fini_slab(struct cubby_cache *cache, uint64_t slab)
+fini_slab(struct cubby_cache *cache, uint64_t slab, uint32_t n_cells)
 {
 	uint64_t cell = slab_first_cell(&cache->slabs, slab);
-	uint64_t end = cell + slab_record(&cache->slabs, slab)->n_cells;
+	uint64_t end = cell + n_cells;
 
 	for (; cell < end; cell++) {
-		if (!cell_side_test(&cache->inited, cell))
-			continue;
-		cell_side_clear(&cache->inited, cell);
-		cache->fini(region_object(&cache->region, cell),
-			    cache->context);
+		if (cell_side_test(&cache->inited, cell))
+			cache->fini(region_object(&cache->region, cell),
+				    cache->context);
 	}
 }
 
@@ -65,8 +67,12 @@ trim_locked(struct cubby_cache *cache, uint64_t keep, sigset_t *saved)
 	while (cache->n_walks == 0 &&
 	       cubby__slab_reclaim_begin(&cache->slabs, keep, &slab)) {
 		if (cache->fini != NULL) {
+			/* The records may move as soon as the lock is gone. */
+			uint32_t n_cells =
+				slab_record(&cache->slabs, slab)->n_cells;
+
 			cubby__lock_release(&cache->lock, saved);
-			fini_slab(cache, slab);
+			fini_slab(cache, slab, n_cells);
 			cubby__lock_acquire(&cache->lock, saved);
 		}
 		bytes += cubby__slab_reclaim_end(&cache->slabs, slab);
@@ -96,7 +102,6 @@ give_cells(struct cubby_cache *cache, size_t n, const uint64_t *cells)
 	cubby__lock_acquire(&cache->lock, &saved);
 	for (size_t i = 0; i < n; i++)
 		cubby__slab_give(&cache->slabs, cells[i]);
-	trim_locked(cache, cache->n_kept_empty, &saved);
 	cubby__lock_release(&cache->lock, &saved);
 }
 
@@ -106,13 +111,16 @@ take_cells(struct cubby_cache *cache, size_t n, uint64_t *cells,
 	   enum slab_refusal *ret_refusal)
 {
 	sigset_t saved;
+	uint64_t peak;
 	size_t n_taken;
 
 	cubby__lock_acquire(&cache->lock, &saved);
+	peak = cache->slabs.n_live_peak;
 	n_taken = cubby__slab_take(&cache->slabs, n, cells, ret_refusal);
 	if (n_taken < n) {
 		for (size_t i = 0; i < n_taken; i++)
 			cubby__slab_give(&cache->slabs, cells[i]);
+		cache->slabs.n_live_peak = peak; /* they never lived */
 		if (*ret_refusal == SLAB_AT_LIMIT)
 			cache->n_limit_hits++;
 	}
@@ -198,6 +206,7 @@ run_alloc_stages(struct cubby_cache *cache, size_t n, const uint64_t *cells,
 		if (i == ALLOC_CTOR && cache->dtor != NULL)
 			cubby__alloc_stage_dtor(cache, n_done, cells);
 		give_cells(cache, n, cells);
+		cubby__alloc_trim(cache, cache->n_kept_empty);
 		return -ENOMEM;
 	}
 	return 0;
@@ -278,7 +287,9 @@ cubby_alloc_bulk(struct cubby_cache *cache, size_t n, void **ret_objects)
 	int err;
 
 	if (unlikely(!cubby__usable(cache, "cubby_alloc_bulk")))
-		return -ENOMEM;
+		return cubby__error_set(-ENOMEM, "cubby_alloc_bulk() on what "
+						 "is not a live cache of this "
+						 "copy of Cubby");
 	if (n <= BATCH_CELLS) {
 		err = alloc_bulk_into(cache, n, few, ret_objects);
 	} else if (n > CELLS_MAX ||
@@ -290,6 +301,12 @@ cubby_alloc_bulk(struct cubby_cache *cache, size_t n, void **ret_objects)
 		err = alloc_bulk_into(cache, n, many, ret_objects);
 		cubby__os_unmap(many, n * sizeof(uint64_t));
 	}
+	if (unlikely(err))
+		cubby__error_set(err,
+				 "cache '%s': no %zu objects at once: no "
+				 "memory, a limit was reached, or init or "
+				 "ctor refused",
+				 cache->name, n);
 	errno = saved_errno;
 	return err;
 }
@@ -412,13 +429,13 @@ cubby_free_any(void *object)
 		return;
 	if (cubby__granule_find(object, &owner))
 		cache = cubby__registry_by_id(owner.id);
-	if (unlikely(cache == NULL)) {
-		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, NULL, object,
-				     "%p is in no cache", object);
+	if (unlikely(cache == NULL ||
+		     __atomic_load_n(&cache->state, __ATOMIC_ACQUIRE) !=
+			     CACHE_LIVE)) {
+		cubby__usable_report_free(NULL, object, 0, FREE_FOREIGN);
 		return;
 	}
-	if (likely(cubby__usable(cache, "cubby_free_any")))
-		free_slow(cache, 1, &object);
+	free_slow(cache, 1, &object);
 }
 
 void
@@ -459,6 +476,7 @@ cubby__alloc_free_all(struct cubby_cache *cache)
 		for (size_t i = 0; i < N_FREE_STAGES; i++)
 			if (cache->free_stages[i] != NULL)
 				cache->free_stages[i](cache, n, cells);
+		/* No trim: the last dtor comes before the first fini. */
 		give_cells(cache, n, cells);
 		next = cells[n - 1] + 1;
 	}

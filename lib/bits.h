@@ -85,7 +85,7 @@ max_u64(uint64_t a, uint64_t b)
 
 struct bit_tree {
 	uint64_t *level[BIT_TREE_LEVELS]; /* the owner's memory, zeroed */
-	uint64_t n_top_words;		  /* per lane */
+	uint64_t n_top_words;             /* per lane */
 };
 
 /* Words that one lane of level `level` needs for numbers below n. */

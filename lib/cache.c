@@ -21,6 +21,9 @@
 /* The fields up to and including flags: the least a caller can pass. */
 #define ATTR_BYTES_MIN 16
 
+/* More than any version will have: a size that nobody has set. */
+#define ATTR_BYTES_MAX 4096
+
 /* Objects that the detail of -CUBBY_ELIVE names. */
 #define N_LIVE_NAMED 16
 
@@ -80,7 +83,8 @@ copy_attr(struct cubby_cache_attr *known, const struct cubby_cache_attr *attr)
 	memset(known, 0, sizeof(*known));
 	if (attr == NULL)
 		return 0;
-	if (attr->attr_bytes < ATTR_BYTES_MIN)
+	if (attr->attr_bytes < ATTR_BYTES_MIN ||
+	    attr->attr_bytes > ATTR_BYTES_MAX)
 		return cubby__error_set(
 			-EINVAL,
 			"attr_bytes is %zu: initialise the attributes with "
@@ -142,12 +146,14 @@ plan_limits(struct plan *plan)
 
 	if (attr->max_objects > CELLS_MAX)
 		return cubby__error_set(
-			-E2BIG, "max_objects is %zu: a cache holds at most %zu",
+			-E2BIG,
+			"max_objects is %zu: a cache holds at most %zu",
 			(size_t)attr->max_objects, (size_t)CELLS_MAX);
 	if (attr->max_bytes != 0 && by_bytes == 0)
-		return cubby__error_set(
-			-EINVAL, "max_bytes is %zu: a cell alone is %u",
-			(size_t)attr->max_bytes, plan->geometry.cell_bytes);
+		return cubby__error_set(-EINVAL,
+					"max_bytes is %zu: a cell alone is %u",
+					(size_t)attr->max_bytes,
+					plan->geometry.cell_bytes);
 	plan->max_cells = attr->max_objects;
 	if (attr->max_bytes != 0 &&
 	    (plan->max_cells == 0 || by_bytes < plan->max_cells))
@@ -213,8 +219,8 @@ fini_memory(struct cubby_cache *cache)
 static int
 prefault(struct cubby_cache *cache, uint64_t n_objects)
 {
-	uint64_t n_slabs = div_up(n_objects,
-				  geometry_slab_cells(&cache->region.geometry));
+	uint64_t n_slabs = div_up(
+		n_objects, geometry_slab_cells(&cache->region.geometry));
 	sigset_t saved;
 	int err;
 
@@ -233,7 +239,8 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 	uint32_t n_cell_sides = 0;
 	int err = cubby__region_init(&cache->region, &plan->geometry,
 				     cache->id, plan->attr.max_objects,
-				     plan->attr.flags & CUBBY_CACHE_HUGE_PAGES);
+				     plan->attr.flags &
+					     CUBBY_CACHE_HUGE_PAGES);
 
 	if (err)
 		return err;
@@ -270,8 +277,9 @@ create(struct cubby_cache **ret_cache, const struct plan *plan)
 
 	if (err)
 		return cubby__error_set(
-			err, "cache '%s': no memory for its descriptor, or %zu "
-			     "caches exist",
+			err,
+			"cache '%s': no memory for its descriptor, or %zu "
+			"caches exist",
 			plan->attr.name, (size_t)CACHES_MAX);
 	fill(cache, plan);
 	err = init_memory(cache, plan);
@@ -282,7 +290,8 @@ create(struct cubby_cache **ret_cache, const struct plan *plan)
 			err,
 			"cache '%s': the kernel or the address budget of %zu "
 			"bytes (CUBBY_OPTIONS=budget=SIZE) refuses its memory",
-			plan->attr.name, (size_t)cubby__granule_budget_bytes());
+			plan->attr.name,
+			(size_t)cubby__granule_budget_bytes());
 	}
 	cubby__registry_publish(cache);
 	*ret_cache = cache;
@@ -385,7 +394,8 @@ check_destroyable(struct cubby_cache *cache, bool force)
 	n_walks = cache->n_walks;
 	n_live = cache->slabs.n_live;
 	if (!force)
-		n_named = cubby__alloc_next_live(cache, 0, N_LIVE_NAMED, cells);
+		n_named = cubby__alloc_next_live(cache, 0, N_LIVE_NAMED,
+						 cells);
 	cubby__lock_release(&cache->lock, &saved);
 	if (n_walks != 0)
 		return refuse_walk(cache);
@@ -417,21 +427,23 @@ destroy(struct cubby_cache *cache, bool force)
 int
 cubby_cache_destroy(struct cubby_cache *cache)
 {
+	int err;
+
 	if (cache == NULL)
 		return 0;
-	if (!cubby__usable(cache, "cubby_cache_destroy"))
-		return -CUBBY_ENOCACHE;
-	return destroy(cache, false);
+	err = cubby__usable_or_error(cache, "cubby_cache_destroy");
+	return err ? err : destroy(cache, false);
 }
 
 int
 cubby_cache_destroy_force(struct cubby_cache *cache)
 {
+	int err;
+
 	if (cache == NULL)
 		return 0;
-	if (!cubby__usable(cache, "cubby_cache_destroy_force"))
-		return -CUBBY_ENOCACHE;
-	return destroy(cache, true);
+	err = cubby__usable_or_error(cache, "cubby_cache_destroy_force");
+	return err ? err : destroy(cache, true);
 }
 
 /* --------------------------- shrink, verify, is-live ---------------------- */
@@ -441,9 +453,10 @@ cubby_cache_shrink(struct cubby_cache *cache, uint64_t *ret_bytes)
 {
 	sigset_t saved;
 	uint64_t n_walks, bytes;
+	int err = cubby__usable_or_error(cache, "cubby_cache_shrink");
 
-	if (!cubby__usable(cache, "cubby_cache_shrink"))
-		return -CUBBY_ENOCACHE;
+	if (err)
+		return err;
 	cubby__lock_acquire(&cache->lock, &saved);
 	n_walks = cache->n_walks;
 	cubby__lock_release(&cache->lock, &saved);
@@ -463,7 +476,7 @@ cubby_cache_verify(struct cubby_cache *cache)
 	sigset_t saved;
 	size_t n_faults;
 
-	if (!cubby__usable(cache, "cubby_cache_verify"))
+	if (cubby__usable_or_error(cache, "cubby_cache_verify") != 0)
 		return 1;
 	cubby__text_init(&first, buffer, sizeof(buffer));
 	cubby__lock_acquire(&cache->lock, &saved);
@@ -472,8 +485,9 @@ cubby_cache_verify(struct cubby_cache *cache)
 	n_faults += cubby__granule_verify();
 	if (n_faults != 0)
 		cubby__error_set(-CUBBY_ECORRUPT,
-				 "cache '%s': %zu contradictions; first: %s",
+				 "cache '%s': %zu contradiction%s; first: %s",
 				 cache->name, n_faults,
+				 n_faults == 1 ? "" : "s",
 				 first.used_bytes ?
 					 buffer :
 					 "in the table of granules");

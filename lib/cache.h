@@ -63,10 +63,7 @@ enum alloc_stage {
 	N_ALLOC_STAGES
 };
 
-enum free_stage {
-	FREE_DTOR,
-	N_FREE_STAGES
-};
+enum free_stage { FREE_DTOR, N_FREE_STAGES };
 
 typedef size_t (*alloc_stage_fn)(struct cubby_cache *cache, size_t n,
 				 const uint64_t *cells);
@@ -79,7 +76,7 @@ struct cubby_cache {
 	struct cubby_fast fast;
 
 	/* Constant while LIVE. */
-	uint32_t id;	/* place in the table, from 1 */
+	uint32_t id;    /* place in the table, from 1 */
 	uint32_t state; /* enum cache_state; registry lock, read atomically */
 	const struct cubby_layout *layout;
 	alloc_stage_fn alloc_stages[N_ALLOC_STAGES];
@@ -97,7 +94,7 @@ struct cubby_cache {
 	struct region region;
 	struct slab_set slabs;
 	struct cell_side inited; /* a bit a cell, with init or fini only */
-	uint64_t n_kept_empty;	 /* empty slabs that trim leaves alone */
+	uint64_t n_kept_empty;   /* empty slabs that trim leaves alone */
 	uint64_t n_walks;
 	uint64_t n_alloc_failures;
 	uint64_t n_limit_hits;
@@ -154,7 +151,13 @@ size_t cubby__alloc_next_live(const struct cubby_cache *cache, uint64_t cell,
  */
 bool cubby__usable(const struct cubby_cache *cache, const char *call);
 
-/* usable.c: what was wrong with a pointer that was to be freed. */
+/* The same as a code: 0, or -CUBBY_ENOCACHE with a detail. */
+int cubby__usable_or_error(const struct cubby_cache *cache, const char *call);
+
+/*
+ * usable.c: what was wrong with a pointer that was to be freed.  A NULL cache
+ * is one that nobody named, and then the fault is FREE_FOREIGN.
+ */
 enum free_fault {
 	FREE_OK,
 	FREE_FOREIGN,  /* in no cell of this cache */

@@ -26,7 +26,8 @@
  * their size.
  */
 #define TABLE_ROW(table)                                                      \
-	__attribute__((used, section("cubby_" #table), aligned(8))) static const
+	__attribute__((used, section("cubby_" #table),                        \
+		       aligned(8))) static const
 
 #define TABLE_ENDS(type, table)                                               \
 	extern const type __start_cubby_##table[]                             \

@@ -19,9 +19,8 @@ struct error_row {
 };
 
 #define ERROR_ROW(code, text)                                                 \
-	TABLE_ROW(errors) struct error_row error_row_##code = {               \
-		#code, text, code                                             \
-	}
+	TABLE_ROW(errors)                                                     \
+	struct error_row error_row_##code = { #code, text, code }
 
 /*
  * Store this thread's detail text and return `code`, which is negative.

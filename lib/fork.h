@@ -15,7 +15,9 @@
  * thread was constructing when fork came is, in the child, a live object that
  * nobody has; a slab that another thread was running fini on stays RECLAIMING.
  * Both are leaks of the child's, counted as live and as free; neither is used
- * again.
+ * again.  Walks that were open, and caches that for_each was looking at, in
+ * other threads stay so in the child, where nobody ends them: such a cache can
+ * be used but not shrunk or destroyed there (-EBUSY).
  */
 #ifndef CUBBY__FORK_H
 #define CUBBY__FORK_H

@@ -78,7 +78,8 @@ geometry_cell(const struct geometry *geometry, uint64_t offset_bytes)
 	 * Integers using Multiplication", PLDI 1994.
 	 */
 	return (uint64_t)((unsigned __int128)offset_bytes *
-				  geometry->reciprocal >> 64);
+				  geometry->reciprocal >>
+			  64);
 }
 
 static inline uint64_t

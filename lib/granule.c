@@ -250,8 +250,9 @@ cubby__granule_find(const void *address, struct granule_owner *ret_owner)
 		return ret_owner->id != 0;
 	}
 	ret_owner->id = id;
-	ret_owner->ordinal =
-		ordinals ? __atomic_load_n(&ordinals[i], __ATOMIC_RELAXED) : 0;
+	ret_owner->ordinal = ordinals ? __atomic_load_n(&ordinals[i],
+							__ATOMIC_RELAXED) :
+					0;
 	return true;
 }
 
@@ -356,8 +357,9 @@ cubby__granule_retire(char *base, uint64_t bytes)
 		set_owner(base, bytes, 0, 0);
 		release_locked(base, bytes);
 	} else {
-		retired[n_retired_ever++ % RETIRED_MAX] =
-			(struct range){ base, bytes };
+		retired[n_retired_ever++ % RETIRED_MAX] = (struct range){
+			base, bytes
+		};
 		n_retired++;
 	}
 	cubby__lock_release(&lock, &saved);
@@ -449,8 +451,8 @@ take_run(struct shared *granule, uint64_t n, struct granule_owner owner,
 static int
 add_shared(void)
 {
-	uint64_t record_bytes =
-		align_up(sizeof(struct shared), cubby__os_page_bytes());
+	uint64_t record_bytes = align_up(sizeof(struct shared),
+					 cubby__os_page_bytes());
 	struct granule_owner owner = { SHARED_FLAG | n_shared, 0 };
 	struct shared *granule;
 	void *record;

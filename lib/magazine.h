@@ -92,11 +92,11 @@ enum magazine_state {
 };
 
 struct magazine_header {
-	uint64_t next;	   /* in a depot stack */
-	uint32_t state;	   /* enum magazine_state */
+	uint64_t next;     /* in a depot stack */
+	uint32_t state;    /* enum magazine_state */
 	uint16_t capacity; /* <= MAGAZINE_CAPACITY_MAX */
-	uint16_t count;	   /* while not in a block; there the cursor tells */
-	uint64_t cache;	   /* id */
+	uint16_t count;    /* while not in a block; there the cursor tells */
+	uint64_t cache;    /* id */
 	uint64_t reserved;
 };
 

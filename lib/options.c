@@ -82,9 +82,11 @@ parse_number(struct piece piece, uint64_t *ret_number)
 	for (i = 0; i < piece.n_bytes && piece.start[i] >= '0' &&
 		    piece.start[i] <= '9';
 	     i++) {
-		if (number > (UINT64_MAX - 9) / 10)
+		uint64_t digit = (uint64_t)(piece.start[i] - '0');
+
+		if (number > (UINT64_MAX - digit) / 10)
 			return false;
-		number = number * 10 + (uint64_t)(piece.start[i] - '0');
+		number = number * 10 + digit;
 	}
 	if (i == 0)
 		return false;

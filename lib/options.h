@@ -18,7 +18,7 @@
 enum option_kind {
 	OPTION_FLAG,   /* "name": the uint64_t becomes 1 */
 	OPTION_NUMBER, /* "name=17", "name=64K": K, M, G, T are powers of 2 */
-	OPTION_WORD    /* "name=abort": number of the word in `words`, from 0 */
+	OPTION_WORD /* "name=abort": number of the word in `words`, from 0 */
 };
 
 struct option_row {
@@ -30,9 +30,9 @@ struct option_row {
 };
 
 #define OPTION_ROW(name, kind, value, words, doc)                             \
-	TABLE_ROW(options) struct option_row option_row_##name = {            \
-		#name, value, words, doc, kind                                \
-	}
+	TABLE_ROW(options)                                                    \
+	struct option_row option_row_##name = { #name, value, words, doc,     \
+						kind }
 
 /* Read the environment, the first time it is called.  MT-safe. */
 void cubby__options_read(void);

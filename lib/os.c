@@ -79,6 +79,16 @@ map(size_t bytes, int protection, void **ret_base)
 	return 0;
 }
 
+/* Leave reserved memory out of core files; a refusal costs disk only. */
+static void
+hide_from_core(void *base, size_t bytes, bool hide)
+{
+	int saved = errno;
+
+	madvise(base, bytes, hide ? MADV_DONTDUMP : MADV_DODUMP);
+	errno = saved;
+}
+
 int
 cubby__os_reserve(size_t bytes, size_t align_bytes, void **ret_base)
 {
@@ -101,6 +111,7 @@ cubby__os_reserve(size_t bytes, size_t align_bytes, void **ret_base)
 		cubby__os_unmap((void *)(aligned + bytes),
 				end - (aligned + bytes));
 	*ret_base = (void *)aligned;
+	hide_from_core(*ret_base, bytes, true);
 	return 0;
 }
 
@@ -113,7 +124,11 @@ cubby__os_map(size_t bytes, void **ret_base)
 int
 cubby__os_map_zeroes(size_t bytes, void **ret_base)
 {
-	return map(bytes, PROT_READ, ret_base);
+	int err = map(bytes, PROT_READ, ret_base);
+
+	if (!err)
+		hide_from_core(*ret_base, bytes, true);
+	return err;
 }
 
 void
@@ -139,6 +154,8 @@ cubby__os_commit(void *base, size_t bytes)
 	    mprotect(base, bytes, PROT_READ | PROT_WRITE) == 0)
 		err = 0;
 	errno = saved;
+	if (!err)
+		hide_from_core(base, bytes, false);
 	return err;
 }
 
@@ -148,11 +165,13 @@ cubby__os_decommit(void *base, size_t bytes)
 	int saved = errno;
 	int err = -ENOMEM;
 
-	if (!injected_failure() && mmap(base, bytes, PROT_NONE,
-					RESERVE_FLAGS | MAP_FIXED, -1,
-					0) != MAP_FAILED)
+	if (!injected_failure() &&
+	    mmap(base, bytes, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, -1, 0) !=
+		    MAP_FAILED)
 		err = 0;
 	errno = saved;
+	if (!err)
+		hide_from_core(base, bytes, true);
 	return err;
 }
 
@@ -239,17 +258,24 @@ cubby__os_read_number(const char *path, uint64_t otherwise)
 	return number;
 }
 
+static int charges_commit; /* 0: not asked yet, 1: no, 2: yes */
+
+void
+cubby__os_pretend_charging(bool charges)
+{
+	__atomic_store_n(&charges_commit, 1 + charges, __ATOMIC_RELAXED);
+}
+
 bool
 cubby__os_charges_commit(void)
 {
-	static int answer; /* 0: not asked yet, 1: no, 2: yes */
-	int known = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+	int known = __atomic_load_n(&charges_commit, __ATOMIC_RELAXED);
 
 	if (known == 0) {
 		known = 1 + (cubby__os_read_number(
 				     "/proc/sys/vm/overcommit_memory", 0) ==
 			     OVERCOMMIT_NEVER);
-		__atomic_store_n(&answer, known, __ATOMIC_RELAXED);
+		__atomic_store_n(&charges_commit, known, __ATOMIC_RELAXED);
 	}
 	return known == 2;
 }

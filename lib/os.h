@@ -8,6 +8,9 @@
  * Four states of an address:  reserved (PROT_NONE, charged to nobody),
  * committed (accessible, without a page until it is touched), populated
  * (with a page), and again committed when the page was dropped.
+ *
+ * Only committed memory is dumped into core files: a debugger that writes one
+ * would otherwise write every reserved gigabyte as zeroes.
  */
 #ifndef CUBBY__OS_H
 #define CUBBY__OS_H
@@ -58,6 +61,9 @@ void cubby__os_advise_huge(void *base, size_t bytes, bool want);
 
 /* Does the kernel charge memory when it is committed (overcommit mode 2)? */
 bool cubby__os_charges_commit(void);
+
+/* Answer so from now on, whatever the kernel does: for tests. */
+void cubby__os_pretend_charging(bool charges);
 
 /* Bytes that RLIMIT_AS still allows, or UINT64_MAX. */
 uint64_t cubby__os_address_space_left_bytes(void);

@@ -36,8 +36,8 @@ choose_chunks(struct region *region)
 		region->chunk_bytes = align_up(geometry_slab_bytes(geometry),
 					       cubby__granule_unit_bytes());
 	} else {
-		region->chunk_shift =
-			bit_highest(GRANULE_BYTES / geometry->cell_bytes);
+		region->chunk_shift = bit_highest(GRANULE_BYTES /
+						  geometry->cell_bytes);
 		region->chunk_bytes = GRANULE_BYTES;
 	}
 }
@@ -151,7 +151,11 @@ add_chunk(struct region *region)
 			 __ATOMIC_RELEASE);
 	region->reserved_bytes += region->chunk_bytes;
 	region->segment = chunk;
-	region->segment_bytes = region->chunk_bytes;
+	/* What is behind the last cell is never used: do not commit it. */
+	region->segment_bytes = align_up(
+		geometry_offset_bytes(&region->geometry,
+				      (uint64_t)1 << region->chunk_shift),
+		cubby__os_page_bytes());
 	region->segment_committed_bytes = 0;
 	if (region->want_huge_pages)
 		cubby__os_advise_huge(chunk, region->chunk_bytes, true);

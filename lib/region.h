@@ -43,9 +43,9 @@
 
 struct region {
 	struct geometry geometry;
-	uint32_t id;	      /* owner of its granules */
+	uint32_t id;          /* owner of its granules */
 	uint32_t chunk_shift; /* log2 of the cells of a chunk */
-	char *base;	      /* of the first range, or NULL */
+	char *base;           /* of the first range, or NULL */
 	uint64_t range_bytes;
 	uint64_t range_cells;
 	uint64_t chunk_bytes; /* one chunk's reservation */
@@ -111,10 +111,9 @@ region_cell(const struct region *region, uint64_t cell)
 		       geometry_offset_bytes(&region->geometry, cell);
 	beyond = cell - region->range_cells;
 	return region_chunk(region, beyond >> region->chunk_shift) +
-	       geometry_offset_bytes(&region->geometry,
-				     beyond & (((uint64_t)1
-						<< region->chunk_shift) -
-					       1));
+	       geometry_offset_bytes(
+		       &region->geometry,
+		       beyond & (((uint64_t)1 << region->chunk_shift) - 1));
 }
 
 /* What the program holds of a cell. */

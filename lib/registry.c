@@ -17,7 +17,7 @@
 
 #define FIELD(member)                                                         \
 	{                                                                     \
-		#member, offsetof(struct cubby_cache, member),                \
+#member, offsetof(struct cubby_cache, member),                \
 			sizeof(((struct cubby_cache *)0)->member)             \
 	}
 #define NESTED_FIELD(name, member)                                            \
@@ -111,19 +111,19 @@ init_locked(void)
 	return 0;
 }
 
-/* The descriptor that has been dead for longest, if for long enough. */
+/* The one that has been dead for longest, if for so many destructions. */
 static struct cubby_cache *
-find_reusable(void)
+find_reusable(uint64_t least_age)
 {
 	struct cubby_cache *oldest = NULL;
 
-	if (n_destroyed < REUSE_AFTER)
+	if (n_destroyed < least_age)
 		return NULL;
 	for (uint64_t i = 0; i < n_descriptors(); i++) {
 		struct cubby_cache *cache = descriptor(i);
 
 		if (cache->state == CACHE_DEAD &&
-		    n_destroyed - cache->dead_at >= REUSE_AFTER &&
+		    n_destroyed - cache->dead_at >= least_age &&
 		    (oldest == NULL || cache->dead_at < oldest->dead_at))
 			oldest = cache;
 	}
@@ -153,12 +153,13 @@ make_locked(struct cubby_cache **ret_cache)
 
 	if (err)
 		return err;
-	cache = find_reusable();
+	cache = find_reusable(REUSE_AFTER);
 	if (cache == NULL) {
 		err = cubby__side_reach(&table, (n + 1) * CACHE_BYTES);
-		if (err)
+		/* Where no other is to be had, late uses are less certain. */
+		cache = err ? find_reusable(0) : descriptor(n);
+		if (cache == NULL)
 			return err;
-		cache = descriptor(n);
 	}
 	wipe(cache);
 	cache->copy = cubby__registry_copy();

@@ -5,7 +5,8 @@
  * The table is reserved once for CACHES_MAX descriptors and never unmapped;
  * it is committed as it grows.  A descriptor of a destroyed cache is reused
  * only after REUSE_AFTER later destructions, so that use of a stale cache
- * pointer meets a DEAD descriptor and not a stranger's.
+ * pointer meets a DEAD descriptor and not a stranger's; sooner only where the
+ * table cannot grow (a small budget makes it short).
  *
  * From outside (a debugger, a core dump, another copy of the library in the
  * same process) the table is found through an ELF note that every copy
@@ -38,7 +39,7 @@ struct registry {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t registry_bytes;
-	uint64_t table;		/* address of descriptor 0, id 1; 0: none */
+	uint64_t table;         /* address of descriptor 0, id 1; 0: none */
 	uint64_t n_descriptors; /* ever used */
 	uint32_t descriptor_bytes;
 	uint32_t n_cpus;     /* possible CPU ids */

@@ -23,9 +23,8 @@ struct misuse_row {
 };
 
 #define MISUSE_ROW(code, name, advice)                                        \
-	TABLE_ROW(misuses) struct misuse_row misuse_row_##code = {            \
-		name, advice, code                                            \
-	}
+	TABLE_ROW(misuses)                                                    \
+	struct misuse_row misuse_row_##code = { name, advice, code }
 
 /*
  * Report a misuse.

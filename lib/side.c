@@ -13,31 +13,43 @@
 #define STEP_BYTES_MIN (64 * KIB)
 #define STEP_BYTES_MAX (2 * MIB)
 
+/* An array that moves reserves so many times what it needs, and at least: */
+#define GROWTH 8
+#define RESERVATION_BYTES_MIN MIB
+
 static uint64_t
 reservation_bytes(uint64_t max_bytes)
 {
 	return align_up(max_u64(max_bytes, 1), cubby__os_page_bytes());
 }
 
+static int
+reserve(struct side *side, uint64_t bytes)
+{
+	int err = cubby__granule_take_plain(reservation_bytes(bytes),
+					    &side->base);
+
+	if (err)
+		return err;
+	side->committed_bytes = 0;
+	side->reserved_bytes = reservation_bytes(bytes);
+	return 0;
+}
+
 int
 cubby__side_init(struct side *side, void *inline_part, uint64_t inline_bytes,
 		 uint64_t max_bytes)
 {
-	char *base;
 	int err;
 
 	*side = (struct side){ .base = inline_part,
 			       .committed_bytes = inline_bytes,
 			       .max_bytes = max_bytes };
-	if (inline_part != NULL)
-		return 0;
-	err = cubby__granule_take_plain(reservation_bytes(max_bytes), &base);
+	err = inline_part != NULL ? 0 : reserve(side, max_bytes);
+	/* So that a table that is made at its first use is made again. */
 	if (err)
-		return err;
-	side->base = base;
-	side->committed_bytes = 0;
-	side->reserved_bytes = reservation_bytes(max_bytes);
-	return 0;
+		*side = (struct side){ 0 };
+	return err;
 }
 
 void
@@ -53,12 +65,12 @@ static int
 extend(struct side *side, uint64_t bytes)
 {
 	uint64_t page_bytes = cubby__os_page_bytes();
-	uint64_t step_bytes =
-		min_u64(max_u64(side->committed_bytes, STEP_BYTES_MIN),
-			STEP_BYTES_MAX);
+	uint64_t step_bytes = min_u64(max_u64(side->committed_bytes,
+					      STEP_BYTES_MIN),
+				      STEP_BYTES_MAX);
 	uint64_t least = align_up(bytes, page_bytes);
-	uint64_t wanted = min_u64(max_u64(least, side->committed_bytes +
-							 step_bytes),
+	uint64_t wanted = min_u64(max_u64(least,
+					  side->committed_bytes + step_bytes),
 				  side->reserved_bytes);
 	char *from = side->base + side->committed_bytes;
 
@@ -74,12 +86,14 @@ extend(struct side *side, uint64_t bytes)
 	return 0;
 }
 
-/* Leave the inline part for a reservation of its own. */
+/* Move to a larger reservation. */
 static int
-move_out(struct side *side, uint64_t bytes)
+move(struct side *side, uint64_t bytes)
 {
-	struct side larger;
-	int err = cubby__side_init(&larger, NULL, 0, side->max_bytes);
+	struct side larger = { .max_bytes = side->max_bytes };
+	int err = reserve(&larger, min_u64(max_u64(bytes * GROWTH,
+						   RESERVATION_BYTES_MIN),
+					   side->max_bytes));
 
 	if (err)
 		return err;
@@ -88,7 +102,8 @@ move_out(struct side *side, uint64_t bytes)
 		cubby__side_fini(&larger);
 		return err;
 	}
-	memcpy(larger.base, side->base, side->committed_bytes);
+	memcpy(larger.base, side->base, min_u64(side->committed_bytes, bytes));
+	cubby__side_fini(side);
 	*side = larger;
 	return 0;
 }
@@ -100,8 +115,8 @@ cubby__side_reach(struct side *side, uint64_t bytes)
 		return 0;
 	if (bytes > side->max_bytes)
 		return -ENOMEM;
-	if (side->reserved_bytes == 0)
-		return move_out(side, bytes);
+	if (bytes > side->reserved_bytes)
+		return move(side, bytes);
 	return extend(side, bytes);
 }
 

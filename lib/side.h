@@ -10,10 +10,12 @@
  *	| accessible        | PROT_NONE                  |
  *	+-------------------+----------------------------+
  *
- * A small array first lives inside its owner (the inline part) and moves to a
- * reservation of its own when it outgrows that, so that a cache of a dozen
- * objects costs no page of bookkeeping.  An array without an inline part
- * never moves: its elements can be read without a lock.
+ * A small array first lives inside its owner (the inline part), so that a
+ * cache of a dozen objects costs no page of bookkeeping.  When it outgrows
+ * that, and whenever it outgrows its reservation after that, it moves to one
+ * that is several times as large.  An array without an inline part is reserved
+ * for the most it can need and never moves: its elements can be read without
+ * a lock.
  *
  * Elements start as zero, and are zero again after a drop.
  *
@@ -82,7 +84,7 @@ static inline void
 cell_side_clear(struct cell_side *array, uint64_t cell)
 {
 	__atomic_fetch_and((uint8_t *)array->side.base + cell / 8,
-			   (uint8_t)~(1u << (cell % 8)), __ATOMIC_RELAXED);
+			   (uint8_t) ~(1u << (cell % 8)), __ATOMIC_RELAXED);
 }
 
 /*

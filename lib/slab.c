@@ -211,7 +211,7 @@ group_is_chargeless(const struct slab_set *set, uint64_t number)
 	uint64_t first = align_down(number, SLABS_PER_GROUP);
 	uint64_t n = min_u64(set->n_slabs - first, SLABS_PER_GROUP);
 	uint64_t all = n == SLABS_PER_GROUP ? UINT64_MAX :
-						    ((uint64_t)1 << n) - 1;
+					      ((uint64_t)1 << n) - 1;
 
 	return cubby__os_charges_commit() &&
 	       *bit_tree_word(&set->tree, 0, LANE_RETURNED,
@@ -228,7 +228,9 @@ decommit_group(struct slab_set *set, uint64_t number)
 
 	for (; first < group_end; first = end) {
 		end = run_end(set, first);
-		if (!run_pages(set, first, end, &start, &bytes) ||
+		/* Only some runs of the group may have been reopened. */
+		if ((slab_record(set, first)->flags & SLAB_DECOMMITTED) ||
+		    !run_pages(set, first, end, &start, &bytes) ||
 		    cubby__os_decommit(start, bytes) != 0)
 			continue;
 		flag_run(set, first, end, SLAB_DECOMMITTED);
@@ -415,8 +417,8 @@ take_from(struct slab_set *set, uint64_t number, size_t n, uint64_t *cells)
 		}
 		bit = bit_lowest(~*word);
 		*word |= (uint64_t)1 << bit;
-		cells[n_taken++] =
-			first + slab->first_word * BITS_PER_WORD + bit;
+		cells[n_taken++] = first + slab->first_word * BITS_PER_WORD +
+				   bit;
 	}
 	slab->n_live = (uint16_t)(slab->n_live + n);
 	move_to_lane(set, number, lane_by_count(slab));
@@ -453,7 +455,9 @@ cubby__slab_prefault(struct slab_set *set, uint64_t n_cells)
 		if (err)
 			return err;
 	}
-	for (uint64_t first = 0; first < set->n_slabs; first = end) {
+	for (uint64_t first = 0;
+	     first < set->n_slabs && slab_first_cell(set, first) < n_cells;
+	     first = end) {
 		uintptr_t from = align_down(slab_start(set, first),
 					    cubby__os_page_bytes());
 		uintptr_t to;
@@ -556,12 +560,16 @@ struct verdict {
 	struct text *first;
 };
 
+#define NO_SLAB UINT64_MAX /* a fault of the whole set */
+
 static void
 fault(struct verdict *verdict, uint64_t slab, const char *what)
 {
-	if (verdict->n_faults++ == 0)
-		cubby__text_printf(verdict->first, "slab %zu: %s",
-				   (size_t)slab, what);
+	if (verdict->n_faults++ != 0)
+		return;
+	if (slab != NO_SLAB)
+		cubby__text_printf(verdict->first, "slab %zu: ", (size_t)slab);
+	cubby__text_printf(verdict->first, "%s", what);
 }
 
 static bool
@@ -647,7 +655,7 @@ cubby__slab_verify(const struct slab_set *set, struct text *first)
 	if (sums.n_cells != set->n_cells || sums.n_live != set->n_live ||
 	    sums.n_cells_returned != set->n_cells_returned ||
 	    memcmp(sums.n_in_lane, set->n_in_lane, sizeof(sums.n_in_lane)))
-		fault(&verdict, set->n_slabs,
-		      "totals are not the sums over the slabs (L5)");
+		fault(&verdict, NO_SLAB,
+		      "the totals are not the sums over the slabs (L5)");
 	return verdict.n_faults;
 }

@@ -104,13 +104,13 @@ struct slab_set {
 	uint64_t n_live_peak;
 	uint64_t n_in_lane[N_LANES];
 	uint64_t n_cells_returned; /* in RETURNED slabs */
-	uint64_t n_opened;	   /* events */
+	uint64_t n_opened;         /* events */
 	uint64_t n_closed;
 };
 
 enum slab_refusal {
 	SLAB_NO_MEMORY, /* the kernel or the address budget says no */
-	SLAB_AT_LIMIT	/* max_objects or max_bytes says no */
+	SLAB_AT_LIMIT   /* max_objects or max_bytes says no */
 };
 
 /*

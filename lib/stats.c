@@ -10,7 +10,7 @@
 
 #define COLUMN(member, unit, doc)                                             \
 	{                                                                     \
-		#member, unit, doc,                                           \
+#member, unit, doc,                                           \
 			offsetof(struct cubby_cache_stats, member), 0         \
 	}
 
@@ -92,10 +92,10 @@ snapshot_region(const struct region *region, struct cubby_cache_stats *stats)
 	stats->cells_per_slab = geometry_slab_cells(&region->geometry);
 	stats->reserved_bytes = region->reserved_bytes;
 	stats->committed_bytes = region->committed_bytes;
-	stats->uncommitted_bytes =
-		region->reserved_bytes - region->committed_bytes;
-	stats->populated_bytes =
-		(stats->n_cells - stats->n_returned) * stats->cell_bytes;
+	stats->uncommitted_bytes = region->reserved_bytes -
+				   region->committed_bytes;
+	stats->populated_bytes = (stats->n_cells - stats->n_returned) *
+				 stats->cell_bytes;
 	stats->n_chunks = region->n_chunks;
 }
 
@@ -105,6 +105,7 @@ cubby_cache_stats_snapshot(struct cubby_cache *cache,
 {
 	struct cubby_cache_stats stats = { 0 };
 	sigset_t saved;
+	int err;
 
 	if (ret_stats == NULL)
 		return cubby__error_set(-EINVAL, "ret_stats is NULL");
@@ -114,8 +115,9 @@ cubby_cache_stats_snapshot(struct cubby_cache *cache,
 			"stats_bytes is %zu: set it to sizeof(struct "
 			"cubby_cache_stats) before the call",
 			(size_t)ret_stats->stats_bytes);
-	if (!cubby__usable(cache, "cubby_cache_stats_snapshot"))
-		return -CUBBY_ENOCACHE;
+	err = cubby__usable_or_error(cache, "cubby_cache_stats_snapshot");
+	if (err)
+		return err;
 	cubby__lock_acquire(&cache->lock, &saved);
 	snapshot_slabs(&cache->slabs, &stats);
 	snapshot_region(&cache->region, &stats);
@@ -123,8 +125,8 @@ cubby_cache_stats_snapshot(struct cubby_cache *cache,
 	stats.n_limit_hits = cache->n_limit_hits;
 	stats.n_walks = cache->n_walks;
 	cubby__lock_release(&cache->lock, &saved);
-	stats.n_alloc_failures =
-		__atomic_load_n(&cache->n_alloc_failures, __ATOMIC_RELAXED);
+	stats.n_alloc_failures = __atomic_load_n(&cache->n_alloc_failures,
+						 __ATOMIC_RELAXED);
 	stats.stats_bytes = min_u64(ret_stats->stats_bytes, sizeof(stats));
 	memcpy(ret_stats, &stats, stats.stats_bytes);
 	return 0;

@@ -50,7 +50,8 @@ put_signed(struct text *text, int64_t number)
 {
 	if (number < 0)
 		put(text, '-');
-	put_number(text, number < 0 ? -(uint64_t)number : (uint64_t)number, 10);
+	put_number(text, number < 0 ? -(uint64_t)number : (uint64_t)number,
+		   10);
 }
 
 /* `n_long`: how many l or z stood before the conversion; all mean 64 bits. */

@@ -6,6 +6,7 @@
  * garbage is reported and not followed.
  */
 #include "cache.h"
+#include "error.h"
 #include "registry.h"
 #include "report.h"
 
@@ -39,6 +40,10 @@ report_cache(const struct cubby_cache *cache, const char *call)
 			CUBBY_MISUSE_OTHER_COPY, NULL, cache,
 			"%s() on cache %p, which another copy of Cubby made",
 			call, (const void *)cache);
+	else if (cache == NULL)
+		cubby__report_misuse(CUBBY_MISUSE_BAD_CACHE, NULL, NULL,
+				     "%s() on NULL, which is not a cache",
+				     call);
 	else
 		cubby__report_misuse(CUBBY_MISUSE_BAD_CACHE, NULL, cache,
 				     "%s() on %p, which is not a cache", call,
@@ -57,27 +62,44 @@ cubby__usable(const struct cubby_cache *cache, const char *call)
 	return false;
 }
 
-/* The address is in no cell of `cache`; say where it is instead. */
+int
+cubby__usable_or_error(const struct cubby_cache *cache, const char *call)
+{
+	if (cubby__usable(cache, call))
+		return 0;
+	return cubby__error_set(
+		-CUBBY_ENOCACHE,
+		"%s() on what is not a live cache of this copy "
+		"of Cubby",
+		call);
+}
+
+/* The address is in no cell of `cache` (or NULL); say where it is instead. */
 static void
 report_elsewhere(const struct cubby_cache *cache, const void *address)
 {
 	struct granule_owner owner;
 	const struct cubby_cache *other = NULL;
+	const char *name = cache ? cache->name : NULL;
 
 	if (cubby__granule_find(address, &owner))
 		other = cubby__registry_by_id(owner.id);
-	if (other == NULL || other == cache)
-		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, cache->name,
-				     address, "%p is no object of a cache",
-				     address);
+	if (other == NULL)
+		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, name, address,
+				     "%p lies in no cache", address);
+	else if (other == cache)
+		cubby__report_misuse(
+			CUBBY_MISUSE_FOREIGN_FREE, name, address,
+			"%p lies in this cache's range, but in no "
+			"cell of it",
+			address);
 	else if (other->state == CACHE_LIVE)
-		cubby__report_misuse(CUBBY_MISUSE_WRONG_CACHE, cache->name,
-				     address,
-				     "%p is an object of cache '%s'", address,
+		cubby__report_misuse(CUBBY_MISUSE_WRONG_CACHE, name, address,
+				     "%p belongs to cache '%s'", address,
 				     other->name);
 	else
 		cubby__report_misuse(
-			CUBBY_MISUSE_FOREIGN_FREE, cache->name, address,
+			CUBBY_MISUSE_FOREIGN_FREE, name, address,
 			"%p was in cache '%s', which was destroyed", address,
 			other->name);
 }
@@ -94,19 +116,17 @@ cubby__usable_report_free(const struct cubby_cache *cache, const void *address,
 		return;
 	case FREE_INTERIOR:
 		object = region_object(&cache->region, cell);
-		cubby__report_misuse(CUBBY_MISUSE_INTERIOR_FREE, cache->name,
-				     address,
-				     "%p is %zd bytes into object %p (cell %zu)",
-				     address,
-				     (const char *)address -
-					     (const char *)object,
-				     object, (size_t)cell);
+		cubby__report_misuse(
+			CUBBY_MISUSE_INTERIOR_FREE, cache->name, address,
+			"%p is %zd bytes into object %p (cell %zu)", address,
+			(const char *)address - (const char *)object, object,
+			(size_t)cell);
 		return;
 	case FREE_UNOPENED:
-		cubby__report_misuse(
-			CUBBY_MISUSE_FOREIGN_FREE, cache->name, address,
-			"%p (cell %zu) was never allocated", address,
-			(size_t)cell);
+		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, cache->name,
+				     address,
+				     "%p (cell %zu) was never allocated",
+				     address, (size_t)cell);
 		return;
 	default:
 		cubby__report_misuse(CUBBY_MISUSE_DOUBLE_FREE, cache->name,

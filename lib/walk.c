@@ -75,8 +75,9 @@ copy_slab(struct cubby_walk *walk, const struct slab_set *set, uint64_t number)
 	if (geometry_slab_cells(&set->region->geometry) < BITS_PER_WORD)
 		*live |= slab->live[0] << (first % BITS_PER_WORD);
 	else if (slab->lane == LANE_FULL)
-		walk->full[number / BITS_PER_WORD] |=
-			(uint64_t)1 << (number % BITS_PER_WORD);
+		walk->full[number / BITS_PER_WORD] |= (uint64_t)1
+						      << (number %
+							  BITS_PER_WORD);
 	else if (slab->n_live != 0)
 		memcpy(live, slab->live,
 		       bit_words(slab->n_cells) * sizeof(uint64_t));
@@ -316,8 +317,9 @@ cubby_cache_report_live(struct cubby_cache *cache, int fd)
 	if (err)
 		return err;
 	cubby__text_init(&piece, buffer, sizeof(buffer));
-	cubby__text_printf(&piece, "cubby: cache '%s': %zu live object%s of "
-				   "%u bytes\n",
+	cubby__text_printf(&piece,
+			   "cubby: cache '%s': %zu live object%s of "
+			   "%u bytes\n",
 			   cache->name, (size_t)walk->n_live,
 			   walk->n_live == 1 ? "" : "s",
 			   cache->region.geometry.object_bytes);
@@ -327,6 +329,7 @@ cubby_cache_report_live(struct cubby_cache *cache, int fd)
 		return cubby__error_set(err,
 					"cache '%s': the report could not be "
 					"written to descriptor %d: %s",
-					cache->name, fd, cubby_error_name(err));
+					cache->name, fd,
+					cubby_error_name(err));
 	return 0;
 }

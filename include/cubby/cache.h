@@ -238,7 +238,8 @@ CUBBY_API CUBBY_MUST_USE void *cubby_zalloc(struct cubby_cache *cache);
  * never allocates, leaves errno as it is.
  *
  * Anything else than a live object of this cache is misuse: foreign-free,
- * interior-free, double-free, wrong-cache, dead-cache.
+ * interior-free, double-free (also for a cell that was never allocated but
+ * whose slab is in use), wrong-cache, dead-cache.
  *
  * Threads: MT-safe, from any thread; async-signal-safe if dtor and fini are.
  */

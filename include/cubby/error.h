@@ -27,9 +27,9 @@ CUBBY_BEGIN_DECLS
  * errno of Linux.  A number is never given a second meaning.
  */
 enum cubby_error {
-	CUBBY_ENOSLOT = 4096, /* the layout has no slot of that name */
-	CUBBY_ELAYOUT = 4097, /* the layout's tables contradict themselves */
-	CUBBY_ELIVE = 4098,   /* the cache still has live objects */
+	CUBBY_ENOSLOT = 4096,  /* the layout has no slot of that name */
+	CUBBY_ELAYOUT = 4097,  /* the layout's tables contradict themselves */
+	CUBBY_ELIVE = 4098,    /* the cache still has live objects */
 	CUBBY_ENOCACHE = 4099, /* not a cache, or one that was destroyed */
 	CUBBY_ECORRUPT = 4100  /* a verify call found contradictions */
 };
@@ -95,7 +95,8 @@ typedef void (*cubby_misuse_fn)(const struct cubby_misuse *misuse,
  * by longjmp().  NULL takes the hook away.
  *
  * With CUBBY_OPTIONS=misuse=continue the report is written, the hook is
- * called, and the offending call then returns without having done anything.
+ * called, and the offending call then returns without having done anything; a
+ * bulk free skips the offending pointer and frees the others.
  *
  * Threads: MT-safe; the hook runs on the misusing thread with no lock of
  * Cubby's held, and may call Cubby.

@@ -21,10 +21,10 @@
  *	struct truck *truck_zalloc(struct cubby_cache *cache);
  *	void truck_free(struct cubby_cache *cache, struct truck *object);
  *
- * The slots keep the list's order and C's own offsets; an object is the
- * struct, without a header.  A type that cannot be written in front of a name
- * goes through __typeof__, which the list does by itself: `char[12]`,
- * `int (*)(void)` and `struct point` are all fine.
+ * so those names must be free.  The slots keep the list's order and C's own
+ * offsets; an object is the struct, without a header.  A type that cannot be
+ * written in front of a name goes through __typeof__, which the list does by
+ * itself: `char[12]`, `int (*)(void)` and `struct point` are all fine.
  *
  * The plain form: write the struct yourself and describe it with
  * CUBBY_LAYOUT_OF(tag, SLOTS) (same list; a type that differs from the member's
@@ -150,6 +150,8 @@ CUBBY_END_DECLS
  * of a table entry, which ends in the name of a function-like macro that then
  * takes SLOT's own argument list and writes the end.
  * ------------------------------------------------------------------------ */
+
+/* clang-format off */
 
 #ifdef __cplusplus
 
@@ -331,5 +333,7 @@ struct cubby__type_of_other<T, true>
 	SLOTS(CUBBY__CHECK_ENTRY(tag))                                        \
 	CUBBY__TABLES(tag, SLOTS)                                             \
 	CUBBY__WRAPPERS(tag)
+
+/* clang-format on */
 
 #endif /* CUBBY_LAYOUT_H */

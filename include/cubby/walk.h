@@ -44,9 +44,10 @@ struct cubby_run {
  *
  * @ret_walk: for one thread at a time; written only on success.
  *
- * Returns 0 or -ENOMEM.  While walks are open the cache cannot be destroyed
- * or shrunk (-EBUSY) and returns no pages by itself; alloc and free go on.
- * Cost: one bit a cell copied under the cache's lock.
+ * Returns 0; -EINVAL for a NULL ret_walk; -ENOMEM.  While walks are open the
+ * cache cannot be destroyed or shrunk (-EBUSY) and returns no pages by itself;
+ * alloc and free go on.
+ * Cost: one bit a cell copied under the cache's lock; of a full slab, one bit.
  */
 CUBBY_API CUBBY_MUST_USE int cubby_walk_create(struct cubby_walk **ret_walk,
 					       struct cubby_cache *cache);
@@ -68,6 +69,7 @@ CUBBY_API void cubby_walk_destroy(struct cubby_walk *walk);
  *	out of the loop leaves it at that object.
  * @run: a const struct cubby_run *; evaluated more than once.
  */
+/* clang-format off */
 #define CUBBY_RUN_FOR_EACH(pointer, run)                                      \
 	for (size_t cubby__left =                                             \
 		     (((pointer) = (__typeof__(pointer))(run)->first),        \
@@ -76,6 +78,7 @@ CUBBY_API void cubby_walk_destroy(struct cubby_walk *walk);
 	     cubby__left--,                                                   \
 		    (pointer) = (__typeof__(pointer))((char *)(pointer) +     \
 						      (run)->stride_bytes))
+/* clang-format on */
 
 CUBBY_END_DECLS
 

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cubby_cache_name() on a cache that was destroyed.
+ *
+ * expect-signal: SIGABRT
+ * expect-stderr: cubby: dead-cache: cache 'truck': cubby_cache_name\(\) on a cache that was destroyed; a cache must not be used after cubby_cache_destroy\(\)
+ */
+#include "abuse.h"
+
+int
+main(void)
+{
+	struct cubby_cache *trucks = abuse_dead_cache("truck");
+
+	cubby_cache_name(trucks);
+	return 0;
+}

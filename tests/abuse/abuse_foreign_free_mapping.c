@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mapping of the program is freed.
+ *
+ * expect-signal: SIGABRT
+ * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache; only what cubby_alloc\(\) returned can be freed
+ */
+#include "abuse.h"
+
+#include <sys/mman.h>
+
+int
+main(void)
+{
+	struct cubby_cache *trucks = abuse_cache("truck");
+	void *mapping = mmap(NULL, 4096, PROT_READ,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ABUSE_ASSERT(mapping != MAP_FAILED);
+	cubby_free(trucks, mapping);
+	return 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A variable of the stack is freed.
+ *
+ * expect-signal: SIGABRT
+ * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache; only what cubby_alloc\(\) returned can be freed
+ */
+#include "abuse.h"
+
+int
+main(void)
+{
+	struct cubby_cache *trucks = abuse_cache("truck");
+	int on_the_stack = 0;
+
+	cubby_free(trucks, &on_the_stack);
+	return 0;
+}

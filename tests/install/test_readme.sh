@@ -3,7 +3,7 @@
 # What README.md shows is what happens.  A comment before a block of code says
 # what to do with it:
 #
-#   <!-- run: c -->           compile, link with libcubby and run
+#   <!-- run: c -->           compile against the installed tree and run
 #   <!-- run: sh -->          run in a copy of the tree, made for this test
 #   <!-- output -->           exactly what the block before it has printed
 #   <!-- not run: reason -->  for the eye only
@@ -51,10 +51,16 @@ fail() { # LINE MESSAGE
 }
 
 run_c() { # NUMBER LINE
-	make -s -j2 -C "$tree" lib
-	if ! gcc -std=gnu11 -Wall -Wextra -I"$tree/include" -x c "$1" -x none \
-		-L"$tree/build/release" -Wl,-rpath,"$tree/build/release" \
-		-lcubby -pthread -o "${1%.block}"; then
+	local libdir=$scratch/stage/usr/lib
+
+	[ -d "$libdir" ] ||
+		make -s -j2 -C "$tree" install DESTDIR="$scratch/stage" prefix=/usr
+	# shellcheck disable=SC2046 # flags
+	if ! gcc -std=gnu11 -Wall -Wextra -x c "$1" -x none -o "${1%.block}" \
+		-Wl,-rpath,"$libdir" \
+		$(PKG_CONFIG_PATH=$libdir/pkgconfig \
+			PKG_CONFIG_SYSROOT_DIR=$scratch/stage \
+			pkg-config --cflags --libs cubby); then
 		fail "$2" "does not build"
 	elif ! "${1%.block}" > "${1%.block}.out"; then
 		fail "$2" "exit status $?"

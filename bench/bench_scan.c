@@ -143,8 +143,8 @@ scan_cache(const struct scene *scene)
 		return total;
 	while (cubby_walk_next(walk, &run)) {
 		total.n += run.n_objects;
-		CUBBY_RUN_FOR_EACH(reading, &run)
-		total.sum += reading->level;
+		CUBBY_RUN_FOR_EACH (reading, &run)
+			total.sum += reading->level;
 	}
 	cubby_walk_destroy(walk);
 	return total;

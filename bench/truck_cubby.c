@@ -109,8 +109,8 @@ walk_scan_all(struct fleet *fleet, const struct shape *shape, double *ret_sum)
 	if (cubby_walk_create(&walk, fleet->cache) != 0)
 		errx(1, "cubby_walk_create: %s", cubby_error_detail());
 	while (cubby_walk_next(walk, &run)) {
-		CUBBY_RUN_FOR_EACH(truck, &run)
-		sum += *shape->lat(truck);
+		CUBBY_RUN_FOR_EACH (truck, &run)
+			sum += *shape->lat(truck);
 		n_scanned += run.n_objects;
 	}
 	cubby_walk_destroy(walk);

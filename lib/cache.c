@@ -8,6 +8,7 @@
 
 #include "bits.h"
 #include "error.h"
+#include "fork.h"
 #include "registry.h"
 
 #include <cubby/error.h>
@@ -273,7 +274,10 @@ static int
 create(struct cubby_cache **ret_cache, const struct plan *plan)
 {
 	struct cubby_cache *cache;
-	int err = cubby__registry_make(&cache);
+	int err;
+
+	cubby__fork_install();
+	err = cubby__registry_make(&cache);
 
 	if (err)
 		return cubby__error_set(

@@ -6,7 +6,6 @@
 #include "check.h"
 #include "cpu.h"
 #include "error.h"
-#include "fork.h"
 #include "granule.h"
 #include "side.h"
 
@@ -180,7 +179,6 @@ cubby__registry_make(struct cubby_cache **ret_cache)
 	sigset_t saved;
 	int err;
 
-	cubby__fork_install();
 	err = cubby__granule_init();
 	if (err)
 		return err;

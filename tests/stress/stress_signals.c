@@ -25,6 +25,8 @@
 
 #define N_WORKERS 4
 #define N_OPERATIONS 40000 /* of each worker and cache */
+#define N_HANDLED_MIN 20
+#define N_OPERATIONS_MAX 10000000
 #define WORKER_HELD 50
 #define HANDLER_HELD 8 /* objects a handler leaves for the next */
 #define SIGNAL_PAUSE_NS 20000
@@ -91,6 +93,14 @@ block(int how)
 	pthread_sigmask(how, &set, NULL);
 }
 
+/* Where threads take turns, short work may end before any signal came. */
+static bool
+is_too_quiet(uint64_t n_operations)
+{
+	return __atomic_load_n(&n_handled, __ATOMIC_RELAXED) < N_HANDLED_MIN &&
+	       n_operations < N_OPERATIONS_MAX;
+}
+
 static void *
 work(void *context)
 {
@@ -100,7 +110,7 @@ work(void *context)
 
 	self = (unsigned)(uintptr_t)context;
 	block(SIG_UNBLOCK);
-	for (uint64_t i = 0; i < n; i++) {
+	for (uint64_t i = 0; i < n || is_too_quiet(i); i++) {
 		void **place = &held[test_random(&random) % WORKER_HELD];
 
 		oracle_free(&oracle, self, *place);

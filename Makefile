@@ -344,6 +344,9 @@ install: lib $(O)/cubby.pc
 		$(INSTALL) -D -m 644 include/$$header \
 			$(DESTDIR)$(includedir)/$$header; \
 	done
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; \
+	elif [ -z "$(DESTDIR)" ]; then \
+		echo "run ldconfig as root, or set LD_LIBRARY_PATH=$(libdir)"; fi
 
 uninstall:
 	rm -f $(DESTDIR)$(libdir)/libcubby.a $(DESTDIR)$(libdir)/libcubby.so \
@@ -351,7 +354,7 @@ uninstall:
 		$(DESTDIR)$(libdir)/$(notdir $(SHARED_REAL)) \
 		$(DESTDIR)$(pkgconfigdir)/cubby.pc \
 		$(LIB_HDR:include/%=$(DESTDIR)$(includedir)/%)
-	rmdir $(DESTDIR)$(includedir)/cubby
+	rmdir $(DESTDIR)$(includedir)/cubby 2> /dev/null || true
 
 ## dist: build/cubby-VERSION.tar.gz of the last commit
 ## clean: remove everything that was built, in all variants

@@ -12,9 +12,11 @@
  *	free    check the pointers (lock), then the stage DTOR, then give (lock)
  *
  * Stages run outside the lock; see cache.h for their contract.  Without a
- * free stage the two lock visits of free are one.  With one, objects are freed
- * one after the other: only so is the second of two equal pointers recognised
- * before the stage has run on it twice.
+ * free stage the two lock visits of free are one.  With one, the first visit
+ * marks the cells as dying, so that a second free of the same object, by
+ * whichever thread, is recognised before the stage could run on it twice.
+ *
+ * Invariant C1: a dying cell is live; so it is not served.
  *
  * All or nothing: cells that were taken and then refused by a stage go back,
  * and objects that were already constructed are destructed.
@@ -30,7 +32,14 @@
 #include "report.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
+#include <time.h>
+
+#define NS_PER_S ((uint64_t)1000000000)
+
+/* How long an allocation waits for a fini that holds the last free cells. */
+#define FINI_WAIT_NS (NS_PER_S / 10)
 
 /* Cells of a batch that live on the stack: 2 KiB. */
 #define BATCH_CELLS 256
@@ -51,7 +60,7 @@ fini_slab(struct cubby_cache *cache, uint64_t slab, uint32_t n_cells)
 	uint64_t end = cell + n_cells;
 
 	for (; cell < end; cell++) {
-		if (cell_side_test(&cache->inited, cell))
+		if (cell_side_test(cache->inited, cell))
 			cache->fini(region_object(&cache->region, cell),
 				    cache->context);
 	}
@@ -105,40 +114,84 @@ give_cells(struct cubby_cache *cache, size_t n, const uint64_t *cells)
 	cubby__lock_release(&cache->lock, &saved);
 }
 
+/* Why an allocation has to do without. */
+struct refusal {
+	enum slab_refusal why;
+	bool is_passing; /* cells will be free when a running fini ends */
+};
+
 /* Take all n cells or none: 0, or -ENOMEM and *ret_refusal. */
 static int
 take_cells(struct cubby_cache *cache, size_t n, uint64_t *cells,
-	   enum slab_refusal *ret_refusal)
+	   struct refusal *ret_refusal)
 {
+	struct slab_set *slabs = &cache->slabs;
+	size_t n_taken = 0;
 	sigset_t saved;
 	uint64_t peak;
-	size_t n_taken;
 
 	cubby__lock_acquire(&cache->lock, &saved);
-	peak = cache->slabs.n_live_peak;
-	n_taken = cubby__slab_take(&cache->slabs, n, cells, ret_refusal);
+	peak = slabs->n_live_peak;
+	ret_refusal->why = slabs->max_is_limit ? SLAB_AT_LIMIT :
+						 SLAB_NO_MEMORY;
+	if (n <= slabs->max_cells - slabs->n_live)
+		n_taken = cubby__slab_take(slabs, n, cells, &ret_refusal->why);
 	if (n_taken < n) {
 		for (size_t i = 0; i < n_taken; i++)
-			cubby__slab_give(&cache->slabs, cells[i]);
-		cache->slabs.n_live_peak = peak; /* they never lived */
-		if (*ret_refusal == SLAB_AT_LIMIT)
-			cache->n_limit_hits++;
+			cubby__slab_give(slabs, cells[i]);
+		slabs->n_live_peak = peak; /* they never lived */
+		ret_refusal->is_passing = slabs->n_in_lane[LANE_RECLAIMING] !=
+					  0;
+		trim_locked(cache, cache->n_kept_empty, &saved);
 	}
 	cubby__lock_release(&cache->lock, &saved);
 	return n_taken < n ? -ENOMEM : 0;
 }
 
+static uint64_t
+now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * The same, but wait a while for another thread's fini.  Not for ever: this
+ * may be a signal handler on the thread that runs it.
+ */
+static int
+take_cells_waiting(struct cubby_cache *cache, size_t n, uint64_t *cells,
+		   struct refusal *ret_refusal)
+{
+	uint64_t deadline_ns = 0;
+
+	while (take_cells(cache, n, cells, ret_refusal) != 0) {
+		if (!ret_refusal->is_passing)
+			return -ENOMEM;
+		if (deadline_ns == 0)
+			deadline_ns = now_ns() + FINI_WAIT_NS;
+		else if (now_ns() >= deadline_ns)
+			return -ENOMEM;
+		sched_yield();
+	}
+	return 0;
+}
+
 static int
 take_cells_or_ask(struct cubby_cache *cache, size_t n, uint64_t *cells)
 {
-	enum slab_refusal refusal;
+	struct refusal refusal;
 
-	if (take_cells(cache, n, cells, &refusal) == 0)
+	if (take_cells_waiting(cache, n, cells, &refusal) == 0)
 		return 0;
-	if (refusal != SLAB_AT_LIMIT || cache->on_limit == NULL ||
-	    !cache->on_limit(cache, cache->context))
+	if (refusal.why != SLAB_AT_LIMIT)
 		return -ENOMEM;
-	return take_cells(cache, n, cells, &refusal);
+	__atomic_add_fetch(&cache->n_limit_hits, 1, __ATOMIC_RELAXED);
+	if (cache->on_limit == NULL || !cache->on_limit(cache, cache->context))
+		return -ENOMEM;
+	return take_cells_waiting(cache, n, cells, &refusal);
 }
 
 size_t
@@ -146,13 +199,13 @@ cubby__alloc_stage_init(struct cubby_cache *cache, size_t n,
 			const uint64_t *cells)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (cell_side_test(&cache->inited, cells[i]))
+		if (cell_side_test(cache->inited, cells[i]))
 			continue;
 		if (cache->init != NULL &&
 		    cache->init(region_object(&cache->region, cells[i]),
 				cache->context) != 0)
 			return i;
-		cell_side_set(&cache->inited, cells[i]);
+		cell_side_set(cache->inited, cells[i]);
 	}
 	return n;
 }
@@ -318,96 +371,97 @@ static enum free_fault
 check_object(const struct cubby_cache *cache, const void *object,
 	     uint64_t *ret_cell)
 {
-	switch (cubby__region_find(&cache->region, object, ret_cell)) {
-	case REGION_OUTSIDE:
+	enum region_answer answer = cubby__region_find(&cache->region, object,
+						       ret_cell);
+
+	if (answer == REGION_OUTSIDE)
 		return FREE_FOREIGN;
-	case REGION_INTERIOR:
-		return FREE_INTERIOR;
-	default:
-		break;
-	}
 	if (*ret_cell >= cache->slabs.n_cells)
 		return FREE_UNOPENED;
-	return cubby__slab_is_live(&cache->slabs, *ret_cell) ? FREE_OK :
-							       FREE_NOT_LIVE;
-}
-
-static void
-free_with_stages(struct cubby_cache *cache, void *object)
-{
-	enum free_fault fault;
-	sigset_t saved;
-	uint64_t cell;
-
-	cubby__lock_acquire(&cache->lock, &saved);
-	fault = check_object(cache, object, &cell);
-	cubby__lock_release(&cache->lock, &saved);
-	if (fault == FREE_OK) {
-		for (size_t i = 0; i < N_FREE_STAGES; i++)
-			if (cache->free_stages[i] != NULL)
-				cache->free_stages[i](cache, 1, &cell);
-		/* Another thread may have freed it while the stages ran. */
-		cubby__lock_acquire(&cache->lock, &saved);
-		fault = check_object(cache, object, &cell);
-		if (fault == FREE_OK)
-			cubby__slab_give(&cache->slabs, cell);
-		trim_locked(cache, cache->n_kept_empty, &saved);
-		cubby__lock_release(&cache->lock, &saved);
-	}
-	if (fault != FREE_OK)
-		cubby__usable_report_free(cache, object, cell, fault);
+	if (answer == REGION_INTERIOR)
+		return FREE_INTERIOR;
+	if (!cubby__slab_is_live(&cache->slabs, *ret_cell) ||
+	    (cache->dying != NULL && cell_side_test(cache->dying, *ret_cell)))
+		return FREE_NOT_LIVE;
+	return FREE_OK;
 }
 
 /*
- * Free objects until one is not one; returns how many were passed, and
- * reports that one.
+ * Claim objects until one is not a live one: their cells, whose number is
+ * returned, and in *ret_n_passed how many pointers were passed.  Without a
+ * free stage the cells are free at once; with one they are dying: nobody else
+ * can claim them.
  */
 static size_t
-free_until_fault(struct cubby_cache *cache, size_t n, void *const *objects)
+claim(struct cubby_cache *cache, size_t n, void *const *objects,
+      uint64_t *cells, size_t *ret_n_passed, enum free_fault *ret_fault)
 {
-	enum free_fault fault = FREE_OK;
+	size_t n_cells = 0;
 	sigset_t saved;
-	uint64_t cell = 0;
 	size_t i;
 
 	cubby__lock_acquire(&cache->lock, &saved);
-	for (i = 0; i < n && fault == FREE_OK; i++) {
+	for (i = 0; i < n && *ret_fault == FREE_OK; i++) {
 		if (objects[i] == NULL)
 			continue;
-		fault = check_object(cache, objects[i], &cell);
-		if (fault == FREE_OK)
-			cubby__slab_give(&cache->slabs, cell);
+		*ret_fault = check_object(cache, objects[i], &cells[n_cells]);
+		if (*ret_fault != FREE_OK)
+			continue;
+		if (cache->dying != NULL)
+			cell_side_set(cache->dying, cells[n_cells]);
+		else
+			cubby__slab_give(&cache->slabs, cells[n_cells]);
+		n_cells++;
+	}
+	if (cache->dying == NULL)
+		trim_locked(cache, cache->n_kept_empty, &saved);
+	cubby__lock_release(&cache->lock, &saved);
+	*ret_n_passed = i;
+	return n_cells;
+}
+
+static void
+run_free_stages(struct cubby_cache *cache, size_t n, const uint64_t *cells)
+{
+	sigset_t saved;
+
+	for (size_t i = 0; i < N_FREE_STAGES; i++)
+		if (cache->free_stages[i] != NULL)
+			cache->free_stages[i](cache, n, cells);
+	cubby__lock_acquire(&cache->lock, &saved);
+	for (size_t i = 0; i < n; i++) {
+		cell_side_clear(cache->dying, cells[i]);
+		cubby__slab_give(&cache->slabs, cells[i]);
 	}
 	trim_locked(cache, cache->n_kept_empty, &saved);
 	cubby__lock_release(&cache->lock, &saved);
-	if (fault != FREE_OK)
-		cubby__usable_report_free(cache, objects[i - 1], cell, fault);
-	return i;
 }
 
-static bool
-has_free_stage(const struct cubby_cache *cache)
+/* Free up to a batch of objects: how many pointers were passed. */
+static size_t
+free_batch(struct cubby_cache *cache, size_t n, void *const *objects)
 {
-	for (size_t i = 0; i < N_FREE_STAGES; i++)
-		if (cache->free_stages[i] != NULL)
-			return true;
-	return false;
+	uint64_t cells[BATCH_CELLS + 1]; /* and that of a faulty pointer */
+	enum free_fault fault = FREE_OK;
+	size_t n_passed, n_cells;
+
+	n = min_u64(n, BATCH_CELLS);
+	n_cells = claim(cache, n, objects, cells, &n_passed, &fault);
+	if (cache->dying != NULL && n_cells != 0)
+		run_free_stages(cache, n_cells, cells);
+	if (fault != FREE_OK)
+		cubby__usable_report_free(cache, objects[n_passed - 1],
+					  cells[n_cells], fault);
+	return n_passed;
 }
 
 static void
 free_slow(struct cubby_cache *cache, size_t n, void *const *objects)
 {
 	int saved_errno = errno;
-	size_t i = 0;
 
-	if (has_free_stage(cache)) {
-		for (; i < n; i++)
-			if (objects[i] != NULL)
-				free_with_stages(cache, objects[i]);
-	} else {
-		while (i < n)
-			i += free_until_fault(cache, n - i, objects + i);
-	}
+	for (size_t i = 0; i < n;)
+		i += free_batch(cache, n - i, objects + i);
 	errno = saved_errno;
 }
 
@@ -447,15 +501,40 @@ cubby_free_bulk(struct cubby_cache *cache, size_t n, void *const *objects)
 
 /* ----------------------------- all live objects -------------------------- */
 
+/* The live cells of one word of a slab's record, from `cell` on. */
+static size_t
+live_in_word(uint64_t bits, uint64_t first, uint64_t cell, size_t n,
+	     uint64_t *cells)
+{
+	size_t n_found = 0;
+
+	for (; bits != 0 && n_found < n; bits &= bits - 1) {
+		uint64_t live = first + bit_lowest(bits);
+
+		if (live >= cell)
+			cells[n_found++] = live;
+	}
+	return n_found;
+}
+
 size_t
 cubby__alloc_next_live(const struct cubby_cache *cache, uint64_t cell,
 		       size_t n, uint64_t *cells)
 {
+	const struct slab_set *slabs = &cache->slabs;
+	uint64_t number = cell >> cache->region.geometry.slab_shift;
 	size_t n_found = 0;
 
-	for (; cell < cache->slabs.n_cells && n_found < n; cell++)
-		if (cubby__slab_is_live(&cache->slabs, cell))
-			cells[n_found++] = cell;
+	for (; number < slabs->n_slabs && n_found < n; number++) {
+		const struct slab *slab = slab_record(slabs, number);
+		uint64_t first = slab_first_cell(slabs, number);
+
+		for (uint64_t i = 0;
+		     slab->n_live != 0 && i < slab_words(slabs); i++)
+			n_found += live_in_word(slab->live[i], first + i * 64,
+						cell, n - n_found,
+						cells + n_found);
+	}
 	return n_found;
 }
 

@@ -197,15 +197,34 @@ set_stages(struct cubby_cache *cache, uint64_t flags)
 		cache->free_stages[FREE_DTOR] = cubby__alloc_stage_dtor;
 }
 
+/* A bit a cell: 0 and *ret_side, or -ENOMEM. */
+static int
+add_cell_side(struct cubby_cache *cache, struct cell_side **ret_side)
+{
+	struct cell_side *array = &cache->cell_sides[cache->n_cell_sides];
+	int err;
+
+	array->bits_per_cell = 1;
+	err = cubby__side_init(&array->side, NULL, 0,
+			       cell_side_bytes(array,
+					       cache->region.max_cells));
+	if (err)
+		return err;
+	cache->n_cell_sides++;
+	*ret_side = array;
+	return 0;
+}
+
 static int
 init_cell_sides(struct cubby_cache *cache)
 {
-	cache->inited.bits_per_cell = 1;
-	if (cache->init == NULL && cache->fini == NULL)
-		return 0;
-	return cubby__side_init(&cache->inited.side, NULL, 0,
-				cell_side_bytes(&cache->inited,
-						cache->region.max_cells));
+	int err = 0;
+
+	if (cache->init != NULL || cache->fini != NULL)
+		err = add_cell_side(cache, &cache->inited);
+	if (!err && cache->dtor != NULL)
+		err = add_cell_side(cache, &cache->dying);
+	return err;
 }
 
 /* What init_memory() made, as far as it came; half-built is fine. */
@@ -213,7 +232,8 @@ static void
 fini_memory(struct cubby_cache *cache)
 {
 	cubby__slab_fini(&cache->slabs);
-	cubby__side_fini(&cache->inited.side);
+	for (uint32_t i = 0; i < cache->n_cell_sides; i++)
+		cubby__side_fini(&cache->cell_sides[i].side);
 	cubby__region_fini(&cache->region);
 }
 
@@ -237,7 +257,6 @@ prefault(struct cubby_cache *cache, uint64_t n_objects)
 static int
 init_memory(struct cubby_cache *cache, const struct plan *plan)
 {
-	uint32_t n_cell_sides = 0;
 	int err = cubby__region_init(&cache->region, &plan->geometry,
 				     cache->id, plan->attr.max_objects,
 				     plan->attr.flags &
@@ -248,11 +267,9 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 	err = init_cell_sides(cache);
 	if (err)
 		return err;
-	if (cache->inited.side.base != NULL)
-		n_cell_sides = 1;
 	cubby__slab_init(&cache->slabs, &cache->region, cache->records,
-			 RECORDS_BYTES, plan->max_cells, &cache->inited,
-			 n_cell_sides);
+			 RECORDS_BYTES, plan->max_cells, cache->cell_sides,
+			 cache->n_cell_sides);
 	return prefault(cache, plan->attr.prefault_objects);
 }
 
@@ -271,6 +288,16 @@ fill(struct cubby_cache *cache, const struct plan *plan)
 }
 
 static int
+refuse_memory(const struct plan *plan, int err)
+{
+	return cubby__error_set(
+		err,
+		"cache '%s': the kernel or the address budget of %zu bytes "
+		"(CUBBY_OPTIONS=budget=SIZE) refuses its memory",
+		plan->attr.name, (size_t)cubby__granule_budget_bytes());
+}
+
+static int
 create(struct cubby_cache **ret_cache, const struct plan *plan)
 {
 	struct cubby_cache *cache;
@@ -278,24 +305,14 @@ create(struct cubby_cache **ret_cache, const struct plan *plan)
 
 	cubby__fork_install();
 	err = cubby__registry_make(&cache);
-
 	if (err)
-		return cubby__error_set(
-			err,
-			"cache '%s': no memory for its descriptor, or %zu "
-			"caches exist",
-			plan->attr.name, (size_t)CACHES_MAX);
+		return refuse_memory(plan, err);
 	fill(cache, plan);
 	err = init_memory(cache, plan);
 	if (err) {
 		fini_memory(cache);
 		cubby__registry_bury(cache);
-		return cubby__error_set(
-			err,
-			"cache '%s': the kernel or the address budget of %zu "
-			"bytes (CUBBY_OPTIONS=budget=SIZE) refuses its memory",
-			plan->attr.name,
-			(size_t)cubby__granule_budget_bytes());
+		return refuse_memory(plan, err);
 	}
 	cubby__registry_publish(cache);
 	*ret_cache = cache;
@@ -397,7 +414,7 @@ check_destroyable(struct cubby_cache *cache, bool force)
 	cubby__lock_acquire(&cache->lock, &saved);
 	n_walks = cache->n_walks;
 	n_live = cache->slabs.n_live;
-	if (!force)
+	if (!force && n_live != 0)
 		n_named = cubby__alloc_next_live(cache, 0, N_LIVE_NAMED,
 						 cells);
 	cubby__lock_release(&cache->lock, &saved);
@@ -423,7 +440,8 @@ destroy(struct cubby_cache *cache, bool force)
 	if (err)
 		return cubby__error_set(err, "cache '%s' is being destroyed",
 					cache->name);
-	cubby__alloc_free_all(cache);
+	if (force)
+		cubby__alloc_free_all(cache);
 	tear_down(cache);
 	return 0;
 }
@@ -510,27 +528,29 @@ cubby_is_live(struct cubby_cache *cache, const void *object)
 	cubby__lock_acquire(&cache->lock, &saved);
 	live = cubby__region_find(&cache->region, object, &cell) ==
 		       REGION_OBJECT &&
-	       cubby__slab_is_live(&cache->slabs, cell);
+	       cubby__slab_is_live(&cache->slabs, cell) &&
+	       (cache->dying == NULL || !cell_side_test(cache->dying, cell));
 	cubby__lock_release(&cache->lock, &saved);
 	return live;
 }
 
 /* -------------------------------- questions ------------------------------ */
 
+/*
+ * Reads nothing of the cache but its state, so that it may be destroyed
+ * meanwhile.
+ */
 struct cubby_cache *
 cubby_cache_of(const void *address)
 {
 	struct granule_owner owner;
 	struct cubby_cache *cache;
-	uint64_t cell;
 
 	if (!cubby__granule_find(address, &owner))
 		return NULL;
 	cache = cubby__registry_by_id(owner.id);
 	if (cache == NULL ||
-	    __atomic_load_n(&cache->state, __ATOMIC_ACQUIRE) != CACHE_LIVE ||
-	    cubby__region_find(&cache->region, address, &cell) ==
-		    REGION_OUTSIDE)
+	    __atomic_load_n(&cache->state, __ATOMIC_ACQUIRE) != CACHE_LIVE)
 		return NULL;
 	return cache;
 }

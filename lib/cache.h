@@ -33,8 +33,8 @@
  * Life of a descriptor.  Every change is made under the registry's lock.
  *
  *	UNUSED --create--> MAKING --> LIVE --destroy--> DYING --> DEAD
- *	                     |          ^                 |         |
- *	                     +-> DEAD   +----- -ELIVE ----+         |
+ *	                     |                                    |
+ *	                     +-> DEAD                             |
  *	   after REUSE_AFTER later destructions: DEAD --create--> MAKING
  *
  * Only a LIVE cache is found, walked over and used.
@@ -93,8 +93,11 @@ struct cubby_cache {
 	struct lock lock;
 	struct region region;
 	struct slab_set slabs;
-	struct cell_side inited; /* a bit a cell, with init or fini only */
-	uint64_t n_kept_empty;   /* empty slabs that trim leaves alone */
+	struct cell_side *inited; /* init was run; NULL without init, fini */
+	struct cell_side *dying;  /* a free stage runs; NULL without one */
+	struct cell_side cell_sides[2];
+	uint32_t n_cell_sides;
+	uint64_t n_kept_empty; /* empty slabs that trim leaves alone */
 	uint64_t n_walks;
 	uint64_t n_alloc_failures;
 	uint64_t n_limit_hits;
@@ -103,6 +106,7 @@ struct cubby_cache {
 	uint64_t n_pins;     /* for_each is looking at it */
 	uint64_t created_at; /* counts creations: order of age */
 	uint64_t dead_at;    /* counts destructions */
+	uint32_t next_dead;  /* id of the one that died next, or 0 */
 
 	/* Zeroed before every use of the descriptor. */
 	_Alignas(8) char records[];

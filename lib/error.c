@@ -128,6 +128,18 @@ make_key(void)
 		pthread_key_delete(exit_key);
 }
 
+/*
+ * A plugin that links the static library may be unloaded before threads end:
+ * they must not run a destructor that is gone.
+ */
+__attribute__((destructor)) static void
+delete_key(void)
+{
+	if (exit_key_works)
+		pthread_key_delete(exit_key);
+	exit_key_works = false;
+}
+
 /* Leave my_record NULL if there is no memory. */
 static void
 get_record(void)

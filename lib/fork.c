@@ -35,9 +35,16 @@ done(void)
 }
 
 static void
+done_in_child(void)
+{
+	cubby__registry_fork_child();
+	done();
+}
+
+static void
 install(void)
 {
-	pthread_atfork(prepare, done, done);
+	pthread_atfork(prepare, done, done_in_child);
 }
 
 void

@@ -11,13 +11,13 @@
  * Handlers of the host that run between ours may use Cubby: the forking thread
  * holds every lock and passes through all of them.
  *
- * Callbacks (init, fini, ctor, dtor) run outside all locks: a cell that another
- * thread was constructing when fork came is, in the child, a live object that
- * nobody has; a slab that another thread was running fini on stays RECLAIMING.
- * Both are leaks of the child's, counted as live and as free; neither is used
- * again.  Walks that were open, and caches that for_each was looking at, in
- * other threads stay so in the child, where nobody ends them: such a cache can
- * be used but not shrunk or destroyed there (-EBUSY).
+ * Callbacks (init, fini, ctor, dtor) run outside all locks: an object that
+ * another thread was constructing or destructing when fork came is, in the
+ * child, one that nobody has: a leak.  A slab whose cells another thread was
+ * running fini on is returned as it is, with what those cells hold.  Walks that
+ * were open, caches that for_each was looking at and caches that were being
+ * destroyed by other threads stay so in the child, where nobody ends them: a
+ * walked cache can be used there, but not shrunk or destroyed (-EBUSY).
  */
 #ifndef CUBBY__FORK_H
 #define CUBBY__FORK_H

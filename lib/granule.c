@@ -15,7 +15,12 @@
 #define BUDGET_BYTES (32 * TIB)
 #define BUDGET_BYTES_VALGRIND (64 * GIB)
 #define BUDGET_BYTES_TSAN (2 * TIB)
-#define BUDGET_BYTES_39_BITS (256 * GIB)
+
+/* No more than one part in so many of user space is reserved. */
+#define USER_SPACE_PART 4
+
+/* One part in so many of the budget is for bookkeeping alone. */
+#define PLAIN_PART 64
 
 /* A cache that may grow gets one part in so many of what remains. */
 #define RANGE_PART 1024
@@ -65,6 +70,7 @@ static uint32_t n_shared;
 static struct range retired[RETIRED_MAX];
 static uint64_t n_retired_ever; /* also the place of the next one */
 static uint64_t n_retired;
+static uint64_t retired_bytes;
 
 static uint64_t budget_option;
 OPTION_ROW(budget, OPTION_NUMBER, &budget_option, NULL,
@@ -76,22 +82,37 @@ unit_bytes(void)
 	return max_u64(UNIT_BYTES_MIN, cubby__os_page_bytes());
 }
 
+/*
+ * Bytes that may still be reserved.  Cells leave a part of the budget to
+ * bookkeeping: a cache that has address space must not starve for want of a
+ * place for its records.
+ */
+static uint64_t
+left_bytes(bool for_cells)
+{
+	uint64_t limit = budget_bytes;
+
+	if (for_cells)
+		limit -= budget_bytes / PLAIN_PART;
+	return used_bytes < limit ? limit - used_bytes : 0;
+}
+
 static uint64_t
 choose_budget(void)
 {
-	uint64_t left_bytes = cubby__os_address_space_left_bytes();
-	uint64_t bytes = BUDGET_BYTES;
+	uint64_t limit_bytes = cubby__os_address_space_left_bytes();
+	uint64_t bytes = min_u64(BUDGET_BYTES,
+				 ((uint64_t)1 << cubby__os_user_space_bits()) /
+					 USER_SPACE_PART);
 
 	if (budget_option != 0)
 		return budget_option;
-	if (cubby__os_address_bits() <= 39)
-		bytes = min_u64(bytes, BUDGET_BYTES_39_BITS);
 	if (cubby__annotate_on_valgrind())
 		bytes = min_u64(bytes, BUDGET_BYTES_VALGRIND);
 	if (cubby__annotate_on_tsan())
 		bytes = min_u64(bytes, BUDGET_BYTES_TSAN);
-	if (left_bytes != UINT64_MAX)
-		bytes = min_u64(bytes, left_bytes / 2);
+	if (limit_bytes != UINT64_MAX)
+		bytes = min_u64(bytes, limit_bytes / 2);
 	return bytes;
 }
 
@@ -137,9 +158,15 @@ cubby__granule_init(void)
 }
 
 bool
-cubby__granule_is_small(void)
+cubby__granule_wants_units(void)
 {
-	return is_small;
+	sigset_t saved;
+	bool few;
+
+	cubby__lock_acquire(&lock, &saved);
+	few = left_bytes(true) < SMALL_BUDGET_BYTES;
+	cubby__lock_release(&lock, &saved);
+	return is_small || few;
 }
 
 uint64_t
@@ -267,24 +294,22 @@ unmap_oldest_retired(void)
 	set_owner(range->base, range->bytes, 0, 0);
 	cubby__os_unmap(range->base, range->bytes);
 	used_bytes -= range->bytes;
+	retired_bytes -= range->bytes;
 	n_retired--;
 }
 
-static bool
-fits(uint64_t bytes)
-{
-	return bytes <= budget_bytes && used_bytes <= budget_bytes - bytes;
-}
-
 static int
-reserve_locked(uint64_t bytes, uint64_t align_bytes, char **ret_base)
+reserve_locked(uint64_t bytes, uint64_t align_bytes, bool for_cells,
+	       char **ret_base)
 {
 	void *base;
 	int err;
 
-	while (!fits(bytes) && n_retired > 0)
+	if (bytes > left_bytes(for_cells) + retired_bytes)
+		return -ENOMEM;
+	while (bytes > left_bytes(for_cells) && n_retired > 0)
 		unmap_oldest_retired();
-	if (!fits(bytes))
+	if (bytes > left_bytes(for_cells))
 		return -ENOMEM;
 	err = cubby__os_reserve(bytes, align_bytes, &base);
 	if (err)
@@ -308,7 +333,7 @@ cubby__granule_default_range_bytes(void)
 	sigset_t saved;
 
 	cubby__lock_acquire(&lock, &saved);
-	bytes = fits(0) ? (budget_bytes - used_bytes) / RANGE_PART : 0;
+	bytes = left_bytes(true) / RANGE_PART;
 	cubby__lock_release(&lock, &saved);
 	bytes = align_down(bytes, GRANULE_BYTES);
 	return min_u64(max_u64(bytes, GRANULE_BYTES), RANGE_BYTES_MAX);
@@ -318,7 +343,7 @@ static int
 take_locked(uint64_t bytes, struct granule_owner owner, char **ret_base)
 {
 	char *base;
-	int err = reserve_locked(bytes, GRANULE_BYTES, &base);
+	int err = reserve_locked(bytes, GRANULE_BYTES, true, &base);
 
 	if (err)
 		return err;
@@ -354,6 +379,7 @@ cubby__granule_retire(char *base, uint64_t bytes)
 		unmap_oldest_retired();
 	/* Where the kernel has no mapping left to spare, keep less. */
 	if (cubby__os_decommit(base, bytes) != 0) {
+		cubby__os_drop(base, bytes);
 		set_owner(base, bytes, 0, 0);
 		release_locked(base, bytes);
 	} else {
@@ -361,6 +387,24 @@ cubby__granule_retire(char *base, uint64_t bytes)
 			base, bytes
 		};
 		n_retired++;
+		retired_bytes += bytes;
+	}
+	cubby__lock_release(&lock, &saved);
+}
+
+void
+cubby__granule_forget(uint32_t id)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&lock, &saved);
+	for (uint64_t i = 1; i <= n_retired; i++) {
+		struct range *range =
+			&retired[(n_retired_ever - i) % RETIRED_MAX];
+		struct granule_owner owner;
+
+		if (cubby__granule_find(range->base, &owner) && owner.id == id)
+			set_owner(range->base, range->bytes, 0, 0);
 	}
 	cubby__lock_release(&lock, &saved);
 }
@@ -372,7 +416,7 @@ cubby__granule_take_plain(uint64_t bytes, char **ret_base)
 	int err;
 
 	cubby__lock_acquire(&lock, &saved);
-	err = reserve_locked(bytes, cubby__os_page_bytes(), ret_base);
+	err = reserve_locked(bytes, cubby__os_page_bytes(), false, ret_base);
 	cubby__lock_release(&lock, &saved);
 	return err;
 }
@@ -448,18 +492,43 @@ take_run(struct shared *granule, uint64_t n, struct granule_owner owner,
 	return true;
 }
 
+static uint64_t
+record_bytes_of_shared(void)
+{
+	return align_up(sizeof(struct shared), cubby__os_page_bytes());
+}
+
+static bool
+can_add_shared(void)
+{
+	return n_shared < SHARED_MAX &&
+	       GRANULE_BYTES + record_bytes_of_shared() <=
+		       left_bytes(true) + retired_bytes;
+}
+
+bool
+cubby__granule_has_units(void)
+{
+	sigset_t saved;
+	bool has;
+
+	cubby__lock_acquire(&lock, &saved);
+	has = n_shared > 0 || can_add_shared();
+	cubby__lock_release(&lock, &saved);
+	return has;
+}
+
 static int
 add_shared(void)
 {
-	uint64_t record_bytes = align_up(sizeof(struct shared),
-					 cubby__os_page_bytes());
+	uint64_t record_bytes = record_bytes_of_shared();
 	struct granule_owner owner = { SHARED_FLAG | n_shared, 0 };
 	struct shared *granule;
 	void *record;
 	char *base;
 	int err;
 
-	if (n_shared == SHARED_MAX || !fits(GRANULE_BYTES + record_bytes))
+	if (!can_add_shared())
 		return -ENOMEM;
 	err = cubby__os_map(record_bytes, &record);
 	if (err)
@@ -512,7 +581,8 @@ cubby__granule_give_units(char *base, uint64_t bytes)
 	uint64_t i;
 
 	cubby__lock_acquire(&lock, &saved);
-	CHECK_ALWAYS(index_of(base, &i) && (owners[i] & SHARED_FLAG)); /* A1 */
+	i = (uintptr_t)base >> GRANULE_SHIFT;
+	CHECK_DEBUG(owners[i] & SHARED_FLAG); /* A1 */
 	granule = shared[owners[i] & ~SHARED_FLAG];
 	if (cubby__os_decommit(base, n * unit_bytes()) != 0)
 		cubby__os_drop(base, n * unit_bytes());
@@ -542,18 +612,15 @@ size_t
 cubby__granule_verify(void)
 {
 	size_t n_faults = 0;
+	uint64_t bytes = 0;
 	sigset_t saved;
 
 	cubby__lock_acquire(&lock, &saved);
 	for (uint32_t i = 0; i < n_shared; i++)
 		n_faults += verify_shared(shared[i]);
-	for (uint64_t i = 0; i < n_retired; i++) {
-		struct range *range =
-			&retired[(n_retired_ever - 1 - i) % RETIRED_MAX];
-		struct granule_owner owner;
-
-		n_faults += !cubby__granule_find(range->base, &owner); /* A1 */
-	}
+	for (uint64_t i = 1; i <= n_retired; i++)
+		bytes += retired[(n_retired_ever - i) % RETIRED_MAX].bytes;
+	n_faults += bytes != retired_bytes || bytes > used_bytes; /* A4 */
 	cubby__lock_release(&lock, &saved);
 	return n_faults;
 }

@@ -21,16 +21,19 @@
  * remains.  Never ask for much and halve on failure: that takes the host's own
  * space.
  *
- *	32 TiB        otherwise
+ *	a quarter     of user space, at most 32 TiB: 128 GiB where it is 39 bits
  *	64 GiB        under Valgrind 3.19, which gives a client 122 GiB in all
  *	2 TiB         under ThreadSanitizer, which leaves 3.4 TiB
- *	256 GiB       where user space is 39 bits (512 GiB) wide
  *	half of it    where RLIMIT_AS leaves less
  *	budget=SIZE   in CUBBY_OPTIONS, above all (qemu-user pays 200 MB of
  *	              host memory for each 32 GiB)
  *
- * Small budgets.  Under 4 GiB a granule a cache is too much.  Then caches take
- * single slabs from shared granules: runs of units of 4 KiB (a page, where
+ * One part in 64 of the budget is for bookkeeping, so that a cache that has
+ * address space does not starve for want of a place for its records.
+ *
+ * Small budgets.  Under 4 GiB, and when less than 4 GiB are left of a larger
+ * one, a granule a cache is too much.  Then new caches take single slabs from
+ * shared granules: runs of units of 4 KiB (a page, where
  * pages are larger), and a second table inside the granule's record says whose
  * each unit is.
  *
@@ -40,13 +43,15 @@
  * FIFO is emptied.
  *
  * Invariants:
- *   A1  the owner of every granule of a live or retired range is its cache
+ *   A1  the owner of every granule of a live range is its cache, and of a
+ *       retired one too, until its cache's descriptor is used again
  *   A2  used_bytes is the sum of all reservations, and <= budget_bytes unless
  *       the table alone exceeds it
  *   A3  a unit's bit is set if and only if its owner is not 0
+ *   A4  retired_bytes is the sum over the retired ranges, and in used_bytes
  *
  * Locks: one, of rank LOCK_RANK_GRANULE, under every call but _find and
- * _is_small; _find reads entries that are written once before their addresses
+ * _unit_bytes and _budget_bytes; _find reads entries that are written once before their addresses
  * are handed out.
  */
 #ifndef CUBBY__GRANULE_H
@@ -75,7 +80,9 @@ struct granule_owner {
  */
 int cubby__granule_init(void);
 
-bool cubby__granule_is_small(void);
+/* Should a new cache take single slabs from shared granules?  Can it? */
+bool cubby__granule_wants_units(void);
+bool cubby__granule_has_units(void);
 
 /* For the statistics and tests. */
 uint64_t cubby__granule_budget_bytes(void);
@@ -94,6 +101,9 @@ int cubby__granule_take(uint64_t bytes, struct granule_owner owner,
 /* The cache is gone: drop the pages, keep the addresses for a while. */
 void cubby__granule_retire(char *base, uint64_t bytes);
 
+/* Its descriptor gets a new cache: nobody owns its retired ranges now. */
+void cubby__granule_forget(uint32_t id);
+
 /* The same for a piece of a shared granule; bytes are rounded up to units. */
 int cubby__granule_take_units(uint64_t bytes, struct granule_owner owner,
 			      char **ret_base);
@@ -107,7 +117,7 @@ void cubby__granule_give_plain(char *base, uint64_t bytes);
 /* Whose is the address?  false: nobody's.  Async-signal-safe. */
 bool cubby__granule_find(const void *address, struct granule_owner *ret_owner);
 
-/* Contradictions to A1 to A3, counted. */
+/* Contradictions to A3 and A4, counted. */
 size_t cubby__granule_verify(void);
 
 /* For fork: hold the lock across it. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -225,20 +226,49 @@ cubby__os_advise_huge(void *base, size_t bytes, bool want)
 	errno = saved;
 }
 
+/*
+ * open, read, close and write are cancellation points, and Cubby holds locks
+ * with all signals blocked: a thread must not end inside.
+ */
+static int
+forbid_cancellation(void)
+{
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	return before;
+}
+
+static void
+restore_cancellation(int before)
+{
+	pthread_setcancelstate(before, NULL);
+}
+
+static ssize_t
+read_file(const char *path, char *buffer, size_t buffer_bytes)
+{
+	ssize_t n_bytes;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	n_bytes = read(fd, buffer, buffer_bytes);
+	if (n_bytes < 0)
+		n_bytes = -errno;
+	close(fd);
+	return n_bytes;
+}
+
 ssize_t
 cubby__os_read_text(const char *path, char *buffer, size_t buffer_bytes)
 {
 	int saved = errno;
-	ssize_t n_bytes = -ENOENT;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int cancel = forbid_cancellation();
+	ssize_t n_bytes = read_file(path, buffer, buffer_bytes - 1);
 
-	if (fd >= 0) {
-		n_bytes = read(fd, buffer, buffer_bytes - 1);
-		if (n_bytes < 0)
-			n_bytes = -errno;
-		close(fd);
-	}
 	buffer[n_bytes < 0 ? 0 : n_bytes] = '\0';
+	restore_cancellation(cancel);
 	errno = saved;
 	return n_bytes;
 }
@@ -300,35 +330,47 @@ cubby__os_address_space_left_bytes(void)
 unsigned
 cubby__os_address_bits(void)
 {
+#if defined(__aarch64__)
+	return 48;
+#else
+	return 47;
+#endif
+}
+
+unsigned
+cubby__os_user_space_bits(void)
+{
 	char here; /* the stack is near the top of user space */
 	unsigned bits = bit_highest((uintptr_t)&here) + 1;
 
-#if defined(__aarch64__)
-	return bits <= 39 ? 39 : 48;
-#else
-	return bits <= 47 ? 47 : bits;
-#endif
+	return bits < cubby__os_address_bits() ? bits :
+						 cubby__os_address_bits();
+}
+
+static int
+write_all(int fd, const char *bytes, size_t n_bytes)
+{
+	while (n_bytes > 0) {
+		ssize_t n = write(fd, bytes, n_bytes);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			bytes += n;
+			n_bytes -= (size_t)n;
+		}
+	}
+	return 0;
 }
 
 int
 cubby__os_write(int fd, const char *bytes, size_t n_bytes)
 {
 	int saved = errno;
+	int cancel = forbid_cancellation();
+	int err = write_all(fd, bytes, n_bytes);
 
-	while (n_bytes > 0) {
-		ssize_t n = write(fd, bytes, n_bytes);
-
-		if (n < 0) {
-			int err = -errno;
-
-			if (err == -EINTR)
-				continue;
-			errno = saved;
-			return err;
-		}
-		bytes += n;
-		n_bytes -= (size_t)n;
-	}
+	restore_cancellation(cancel);
 	errno = saved;
-	return 0;
+	return err;
 }

@@ -68,8 +68,11 @@ void cubby__os_pretend_charging(bool charges);
 /* Bytes that RLIMIT_AS still allows, or UINT64_MAX. */
 uint64_t cubby__os_address_space_left_bytes(void);
 
-/* Bits of a user-space address: 47 on x86-64, 39 or 48 on aarch64. */
+/* Most bits that a user-space address can have: 47 on x86-64, 48 on aarch64. */
 unsigned cubby__os_address_bits(void);
+
+/* Bits that this process's can have; aarch64 kernels differ: 36 to 48. */
+unsigned cubby__os_user_space_bits(void);
 
 /* The first number in a small text file, or `otherwise`. */
 uint64_t cubby__os_read_number(const char *path, uint64_t otherwise);

@@ -31,7 +31,8 @@ choose_chunks(struct region *region)
 {
 	const struct geometry *geometry = &region->geometry;
 
-	if (cubby__granule_is_small()) {
+	region->in_units = cubby__granule_wants_units();
+	if (region->in_units) {
 		region->chunk_shift = geometry->slab_shift;
 		region->chunk_bytes = align_up(geometry_slab_bytes(geometry),
 					       cubby__granule_unit_bytes());
@@ -87,7 +88,9 @@ cubby__region_init(struct region *region, const struct geometry *geometry,
 						    geometry->cell_bytes,
 					    CELLS_MAX);
 	choose_chunks(region);
-	if (force_chunks || cubby__granule_is_small())
+	if (region->in_units)
+		return cubby__granule_has_units() ? 0 : -ENOMEM;
+	if (force_chunks)
 		return 0;
 	return reserve_range(region, max_cells);
 }
@@ -95,7 +98,7 @@ cubby__region_init(struct region *region, const struct geometry *geometry,
 static void
 give_chunk(struct region *region, char *chunk)
 {
-	if (cubby__granule_is_small())
+	if (region->in_units)
 		cubby__granule_give_units(chunk, region->chunk_bytes);
 	else
 		cubby__granule_retire(chunk, region->chunk_bytes);
@@ -109,7 +112,7 @@ cubby__region_fini(struct region *region)
 	cubby__side_fini(&region->chunks);
 	if (region->base != NULL)
 		cubby__granule_retire(region->base, region->range_bytes);
-	*region = (struct region){ .geometry = region->geometry };
+	*region = (struct region){ .base = NULL };
 }
 
 static int
@@ -139,7 +142,7 @@ add_chunk(struct region *region)
 
 	if (err)
 		return err;
-	err = cubby__granule_is_small() ?
+	err = region->in_units ?
 		      cubby__granule_take_units(region->chunk_bytes, owner,
 						&chunk) :
 		      cubby__granule_take(region->chunk_bytes, owner, &chunk);

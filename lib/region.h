@@ -17,7 +17,7 @@
  *	why chunks                  a chunk is
  *	the range is full           a granule of 16 MiB
  *	CUBBY_OPTIONS=chunks        the same, with range_cells = 0
- *	the budget is under 4 GiB   one slab, with range_cells = 0
+ *	4 GiB of budget or less     one slab, with range_cells = 0
  *
  * cells_per_chunk is the greatest power of two that fits, and at least one
  * slab's, so a slab never lies in two pieces.  Only the functions of this file
@@ -53,6 +53,7 @@ struct region {
 	struct side chunks; /* char *[n_chunks] */
 	uint64_t max_cells; /* in all; sizes what is reserved */
 	bool want_huge_pages;
+	bool in_units; /* chunks are slabs of shared granules */
 
 	/* The segment (range or chunk) that was opened last. */
 	char *segment;

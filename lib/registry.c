@@ -110,23 +110,37 @@ init_locked(void)
 	return 0;
 }
 
+/* Dead descriptors, the one that died first in front: ids, 0 for none. */
+static uint32_t first_dead;
+static uint32_t last_dead;
+
+static void
+push_dead(struct cubby_cache *cache)
+{
+	cache->next_dead = 0;
+	if (last_dead != 0)
+		descriptor(last_dead - 1)->next_dead = cache->id;
+	else
+		first_dead = cache->id;
+	last_dead = cache->id;
+}
+
 /* The one that has been dead for longest, if for so many destructions. */
 static struct cubby_cache *
-find_reusable(uint64_t least_age)
+pop_dead(uint64_t least_age)
 {
-	struct cubby_cache *oldest = NULL;
+	struct cubby_cache *cache;
 
-	if (n_destroyed < least_age)
+	if (first_dead == 0)
 		return NULL;
-	for (uint64_t i = 0; i < n_descriptors(); i++) {
-		struct cubby_cache *cache = descriptor(i);
-
-		if (cache->state == CACHE_DEAD &&
-		    n_destroyed - cache->dead_at >= least_age &&
-		    (oldest == NULL || cache->dead_at < oldest->dead_at))
-			oldest = cache;
-	}
-	return oldest;
+	cache = descriptor(first_dead - 1);
+	if (n_destroyed - cache->dead_at < least_age)
+		return NULL;
+	first_dead = cache->next_dead;
+	if (first_dead == 0)
+		last_dead = 0;
+	cubby__granule_forget(cache->id);
+	return cache;
 }
 
 /*
@@ -152,11 +166,11 @@ make_locked(struct cubby_cache **ret_cache)
 
 	if (err)
 		return err;
-	cache = find_reusable(REUSE_AFTER);
+	cache = pop_dead(REUSE_AFTER);
 	if (cache == NULL) {
 		err = cubby__side_reach(&table, (n + 1) * CACHE_BYTES);
 		/* Where no other is to be had, late uses are less certain. */
-		cache = err ? find_reusable(0) : descriptor(n);
+		cache = err ? pop_dead(0) : descriptor(n);
 		if (cache == NULL)
 			return err;
 	}
@@ -223,22 +237,13 @@ cubby__registry_condemn(struct cubby_cache *cache)
 }
 
 void
-cubby__registry_revive(struct cubby_cache *cache)
-{
-	sigset_t saved;
-
-	cubby__lock_acquire(&lock, &saved);
-	set_state(cache, CACHE_LIVE);
-	cubby__lock_release(&lock, &saved);
-}
-
-void
 cubby__registry_bury(struct cubby_cache *cache)
 {
 	sigset_t saved;
 
 	cubby__lock_acquire(&lock, &saved);
 	cache->dead_at = ++n_destroyed;
+	push_dead(cache);
 	set_state(cache, CACHE_DEAD);
 	cubby__lock_release(&lock, &saved);
 }
@@ -416,4 +421,12 @@ cubby__registry_fork_done(void)
 	for (uint64_t i = n_seized; i-- > 0;)
 		cubby__lock_unseize(&descriptor(i)->lock);
 	cubby__lock_unseize(&lock);
+}
+
+void
+cubby__registry_fork_child(void)
+{
+	for (uint64_t i = 0; i < n_seized; i++)
+		if (descriptor(i)->state == CACHE_LIVE)
+			cubby__slab_reclaim_abandon(&descriptor(i)->slabs);
 }

@@ -67,10 +67,9 @@ void cubby__registry_publish(struct cubby_cache *cache);
 
 /*
  * LIVE to DYING: 0, or -EBUSY while it is pinned, or -CUBBY_ENOCACHE if it is
- * not LIVE.  Then either revive it or let it die.
+ * not LIVE.  Then let it die.
  */
 int cubby__registry_condemn(struct cubby_cache *cache);
-void cubby__registry_revive(struct cubby_cache *cache);
 void cubby__registry_bury(struct cubby_cache *cache);
 
 /* The descriptor of an owner's id; NULL if no such was ever used. */
@@ -88,5 +87,8 @@ bool cubby__registry_is_foreign(const void *pointer);
 /* For fork: hold the registry's and every slab lock across it. */
 void cubby__registry_fork_prepare(void);
 void cubby__registry_fork_done(void);
+
+/* In the child, before fork_done: end what other threads were doing. */
+void cubby__registry_fork_child(void);
 
 #endif /* CUBBY__REGISTRY_H */

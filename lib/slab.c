@@ -530,11 +530,14 @@ uint64_t
 cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
 {
 	struct slab *slab = slab_record(set, number);
-	uintptr_t start = droppable_start(set, number);
-	uintptr_t end = droppable_end(set, number);
+	uintptr_t start, end;
 	uint64_t bytes = 0;
 
-	CHECK_DEBUG(slab->lane == LANE_RECLAIMING && slab->n_live == 0);
+	if (slab->lane != LANE_RECLAIMING)
+		return 0;               /* abandoned: this fini forked */
+	CHECK_DEBUG(slab->n_live == 0); /* L4 */
+	start = droppable_start(set, number);
+	end = droppable_end(set, number);
 	if (start < end && cubby__os_drop((void *)start, end - start) == 0)
 		bytes = end - start;
 	drop_cell_sides(set, slab_first_cell(set, number), slab->n_cells);
@@ -544,6 +547,14 @@ cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
 	if (group_is_chargeless(set, number))
 		decommit_group(set, number);
 	return bytes;
+}
+
+void
+cubby__slab_reclaim_abandon(struct slab_set *set)
+{
+	while (set->n_in_lane[LANE_RECLAIMING] != 0)
+		cubby__slab_reclaim_end(set, bit_tree_lowest(&set->tree,
+							     LANE_RECLAIMING));
 }
 
 /* --------------------------------- verify -------------------------------- */

@@ -154,6 +154,12 @@ bool cubby__slab_reclaim_begin(struct slab_set *set, uint64_t keep,
 			       uint64_t *ret_slab);
 uint64_t cubby__slab_reclaim_end(struct slab_set *set, uint64_t slab);
 
+/*
+ * In a fork child: end what other threads had begun.  Cells that fini had not
+ * come to are forgotten with what they hold.
+ */
+void cubby__slab_reclaim_abandon(struct slab_set *set);
+
 /* The cells of a slab: first number, and how many. */
 static inline uint64_t
 slab_first_cell(const struct slab_set *set, uint64_t slab)

@@ -58,8 +58,9 @@ bookkeeping_bytes(const struct cubby_cache *cache)
 
 	if (slabs->records.reserved_bytes != 0) /* not inside CACHE_BYTES */
 		bytes += slabs->records.committed_bytes;
+	for (uint32_t i = 0; i < cache->n_cell_sides; i++)
+		bytes += cache->cell_sides[i].side.committed_bytes;
 	return bytes + slabs->tree_memory.committed_bytes +
-	       cache->inited.side.committed_bytes +
 	       cache->region.chunks.committed_bytes;
 }
 
@@ -122,7 +123,8 @@ cubby_cache_stats_snapshot(struct cubby_cache *cache,
 	snapshot_slabs(&cache->slabs, &stats);
 	snapshot_region(&cache->region, &stats);
 	stats.bookkeeping_bytes = bookkeeping_bytes(cache);
-	stats.n_limit_hits = cache->n_limit_hits;
+	stats.n_limit_hits = __atomic_load_n(&cache->n_limit_hits,
+					     __ATOMIC_RELAXED);
 	stats.n_walks = cache->n_walks;
 	cubby__lock_release(&cache->lock, &saved);
 	stats.n_alloc_failures = __atomic_load_n(&cache->n_alloc_failures,

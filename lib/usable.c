@@ -12,8 +12,9 @@
 
 MISUSE_ROW(CUBBY_MISUSE_DOUBLE_FREE, "double-free",
 	   "it was freed twice, or freed through a stale pointer");
-MISUSE_ROW(CUBBY_MISUSE_FOREIGN_FREE, "foreign-free",
-	   "only what cubby_alloc() returned can be freed");
+MISUSE_ROW(
+	CUBBY_MISUSE_FOREIGN_FREE, "foreign-free",
+	"free what cubby_alloc() returned, once, before its cache is destroyed");
 MISUSE_ROW(CUBBY_MISUSE_INTERIOR_FREE, "interior-free",
 	   "free the pointer that cubby_alloc() returned");
 MISUSE_ROW(CUBBY_MISUSE_WRONG_CACHE, "wrong-cache",
@@ -29,10 +30,13 @@ static COLD void
 report_cache(const struct cubby_cache *cache, const char *call)
 {
 	if (cubby__registry_is_descriptor(cache)) {
-		cubby__report_misuse(CUBBY_MISUSE_DEAD_CACHE, cache->name,
-				     cache,
-				     "%s() on a cache that was destroyed",
-				     call);
+		cubby__report_misuse(
+			CUBBY_MISUSE_DEAD_CACHE, cache->name, cache,
+			"%s() on a cache that %s destroyed", call,
+			__atomic_load_n(&cache->state, __ATOMIC_RELAXED) ==
+					CACHE_DYING ?
+				"is being" :
+				"was");
 		return;
 	}
 	if (cache != NULL && cubby__registry_is_foreign(cache))

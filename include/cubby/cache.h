@@ -4,9 +4,11 @@
  *
  * Caveats first:
  *
- *   - Freeing twice, freeing what is not an object, and using an object after
- *     its free are errors of the program.  The first two are reported
- *     (cubby/error.h); the third is not detected yet.
+ *   - Freeing twice, freeing what is not an object, using an object after its
+ *     free and writing over its end are errors of the program.  The first two
+ *     are reported (cubby/error.h); the others are not detected in this
+ *     version, nor do Valgrind and AddressSanitizer see into cells: an overrun
+ *     reaches the next object.
  *   - cubby_alloc() does not clear memory and cubby_free() does not touch it:
  *     a new object holds whatever its cell's last object left there (zeroes,
  *     the first time).
@@ -46,10 +48,10 @@ struct cubby_cache; /* opaque */
 #define CUBBY_CACHE_HUGE_PAGES (1ull << 1) /* ask for huge pages at once */
 
 /*
- * Cell callbacks: once per cell, when its page is populated and before that
- * page goes back.  State that init sets up (a mutex, a buffer) is there in
- * every object that the cell ever holds; the program hands objects back in
- * that state.
+ * Cell callbacks: init before a cell's first object (and again before the
+ * first after its page went back), fini before that page goes back.  State
+ * that init sets up (a mutex, a buffer) is there in every object that the cell
+ * holds in between; the program hands objects back in that state.
  *
  * Object callbacks: once per object, at alloc and at death.
  *
@@ -91,7 +93,7 @@ struct cubby_cache_attr {
 	 */
 	const char *name;
 
-	/* Exactly so many objects, and address space for no more. */
+	/* Exactly so many objects; address space for them, in 16 MiB units. */
 	uint64_t max_objects;
 
 	/*
@@ -100,7 +102,10 @@ struct cubby_cache_attr {
 	 */
 	uint64_t max_bytes;
 
-	/* Pages of so many first cells are populated by create. */
+	/*
+	 * Pages of so many first cells are populated by create.  Memory that
+	 * the kernel promises and does not have ends in its OOM killer.
+	 */
 	uint64_t prefault_objects;
 
 	cubby_limit_fn on_limit;
@@ -169,12 +174,14 @@ cubby_cache_create_sized(struct cubby_cache **ret_cache, const char *name,
 /*
  * Destroy an empty cache: fini for every cell that was initialised, then its
  * memory goes back.  Its address range is not used for anything else for a
- * while, so that late frees into it are recognised.
+ * while, so that late frees into it are recognised (not where 4 GiB of address
+ * budget or less are left).
  *
  * Returns 0 (also for NULL), or, with the cache unchanged and usable,
  *   -CUBBY_ELIVE   objects are still live; the detail counts them and names
  *                  the first ones, cubby_cache_report_live() names them all
- *   -EBUSY         a walk of this cache is open
+ *   -EBUSY         a walk of this cache is open, or cubby_cache_for_each() is
+ *                  looking at it
  */
 CUBBY_API CUBBY_MUST_USE int cubby_cache_destroy(struct cubby_cache *cache);
 
@@ -183,7 +190,7 @@ CUBBY_API CUBBY_MUST_USE int cubby_cache_destroy(struct cubby_cache *cache);
  * cells, fini for every initialised cell, then as above.  The objects are
  * gone: pointers to them must not be used.
  *
- * Returns 0 (also for NULL), or -EBUSY while a walk of this cache is open.
+ * Returns 0 (also for NULL), or -EBUSY as above.
  */
 CUBBY_API CUBBY_MUST_USE int
 cubby_cache_destroy_force(struct cubby_cache *cache);
@@ -201,7 +208,8 @@ CUBBY_API int cubby_cache_shrink(struct cubby_cache *cache,
 				 uint64_t *ret_bytes);
 
 /*
- * Check every invariant of the cache's bookkeeping.
+ * Check the bookkeeping of the cache's slabs (invariants L1 to L6) and of the
+ * process's shared granules.
  *
  * Returns the number of contradictions found, 0 in a healthy cache; the detail
  * describes the first.  Never aborts.
@@ -215,7 +223,8 @@ CUBBY_API CUBBY_MUST_USE size_t cubby_cache_verify(struct cubby_cache *cache);
  * Allocate an object: uninitialised, aligned as the cache says.
  *
  * Returns the object, or NULL with errno = ENOMEM: no memory, max_objects or
- * max_bytes reached, init or ctor refused.  A cache that is not one is misuse
+ * max_bytes reached, init or ctor refused.  Where the last free cells are held
+ * up by another thread's fini, it waits for that, up to 100 ms.  A cache that is not one is misuse
  * (bad-cache, dead-cache, other-copy).
  *
  * Ownership: the caller's until cubby_free().
@@ -256,12 +265,15 @@ CUBBY_API void cubby_free_any(void *object);
  *
  * Returns 0, or -ENOMEM with nothing allocated (dtor has run for objects whose
  * ctor had).
- * Cost: one lock visit for up to 256 objects.
+ * Cost: one lock visit, whatever n is.
  */
 CUBBY_API CUBBY_MUST_USE int cubby_alloc_bulk(struct cubby_cache *cache,
 					      size_t n, void **ret_objects);
 
-/* Free n objects; NULLs among them are skipped.  As cubby_free(). */
+/*
+ * Free n objects; NULLs among them are skipped.  As cubby_free().
+ * Cost: a lock visit for each 256 objects; two on a cache with dtor.
+ */
 CUBBY_API void cubby_free_bulk(struct cubby_cache *cache, size_t n,
 			       void *const *objects);
 
@@ -270,7 +282,8 @@ CUBBY_API void cubby_free_bulk(struct cubby_cache *cache, size_t n,
 /*
  * The cache whose address range holds this address, live object or not; NULL
  * for any other address.
- * Threads: MT-safe, async-signal-safe.  Cost: two loads.
+ * Threads: MT-safe, also beside the destruction of that cache, and
+ * async-signal-safe.  Cost: one table look-up.
  */
 CUBBY_API struct cubby_cache *cubby_cache_of(const void *address);
 

@@ -13,7 +13,8 @@
  *
  * A call that fails has changed nothing: out-parameters are written only on
  * success.  A call that succeeds leaves errno as it was.  Except for a misuse
- * report the library never prints.
+ * report, and a line on words in CUBBY_OPTIONS that it does not know, the
+ * library never prints.
  */
 #ifndef CUBBY_ERROR_H
 #define CUBBY_ERROR_H
@@ -99,7 +100,8 @@ typedef void (*cubby_misuse_fn)(const struct cubby_misuse *misuse,
  * bulk free skips the offending pointer and frees the others.
  *
  * Threads: MT-safe; the hook runs on the misusing thread with no lock of
- * Cubby's held, and may call Cubby.
+ * Cubby's held (except for corruption that a debug build finds), and may call
+ * Cubby.
  */
 CUBBY_API void cubby_misuse_set_hook(cubby_misuse_fn hook, void *context);
 

@@ -26,6 +26,8 @@
  * written in front of a name goes through __typeof__, which the list does by
  * itself: `char[12]`, `int (*)(void)` and `struct point` are all fine.
  *
+ * A tag is a struct's tag, and a type has no comma outside parentheses.
+ *
  * The plain form: write the struct yourself and describe it with
  * CUBBY_LAYOUT_OF(tag, SLOTS) (same list; a type that differs from the member's
  * does not compile), or fill the tables below by hand: they are ordinary const

@@ -51,8 +51,9 @@ struct cubby_cache_stats {
 	uint64_t reserved_bytes;    /* address space */
 	uint64_t committed_bytes;   /* of it usable without another mapping */
 	uint64_t uncommitted_bytes; /* of it still without access */
-	uint64_t populated_bytes;   /* of it in slabs with pages: most that RSS
-				       can hold of this cache's cells */
+	uint64_t populated_bytes;   /* of it in slabs with pages; RSS is less
+				       where cells were never touched, more by
+				       pages shared with a returned slab */
 
 	/* events since the cache was created */
 	uint64_t n_slabs_opened;    /* slabs populated, again or first */

@@ -59,7 +59,9 @@ CUBBY_API CUBBY_MUST_USE int cubby_walk_create(struct cubby_walk **ret_walk,
 CUBBY_API CUBBY_MUST_USE int cubby_walk_next(struct cubby_walk *walk,
 					     struct cubby_run *ret_run);
 
-/* End a walk, finished or not; NULL is a no-op. */
+/*
+ * End a walk, finished or not, once: its memory is unmapped.  NULL is a no-op.
+ */
 CUBBY_API void cubby_walk_destroy(struct cubby_walk *walk);
 
 /*

@@ -6,8 +6,8 @@
  * expect-exit: 0
  * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 1\) is already free; it was freed twice, or freed through a stale pointer
  * expect-stderr: cubby: interior-free: cache 'truck': 0x[0-9a-f]+ is 4 bytes into object 0x[0-9a-f]+ \(cell 0\); free the pointer that cubby_alloc\(\) returned
- * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache; only what cubby_alloc\(\) returned can be freed
- * expect-stderr: cubby: foreign-free: 0x[0-9a-f]+ lies in no cache; only what cubby_alloc\(\) returned can be freed
+ * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache; free what cubby_alloc\(\) returned, once, before its cache is destroyed
+ * expect-stderr: cubby: foreign-free: 0x[0-9a-f]+ lies in no cache; free what cubby_alloc\(\) returned, once, before its cache is destroyed
  * expect-stderr: cubby: wrong-cache: cache 'truck': 0x[0-9a-f]+ belongs to cache 'bus'; free it there, or with cubby_free_any\(\)
  */
 #include "abuse.h"

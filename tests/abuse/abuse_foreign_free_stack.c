@@ -3,7 +3,7 @@
  * A variable of the stack is freed.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache; only what cubby_alloc\(\) returned can be freed
+ * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache; free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */
 #include "abuse.h"
 

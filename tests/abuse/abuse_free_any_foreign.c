@@ -3,7 +3,7 @@
  * cubby_free_any() is given what is in no cache.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: foreign-free: 0x[0-9a-f]+ lies in no cache; only what cubby_alloc\(\) returned can be freed
+ * expect-stderr: cubby: foreign-free: 0x[0-9a-f]+ lies in no cache; free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */
 #include "abuse.h"
 

@@ -4,7 +4,7 @@
  *
  * env: CUBBY_OPTIONS=budget=64G
  * expect-signal: SIGABRT
- * expect-stderr: cubby: foreign-free: 0x[0-9a-f]+ was in cache 'truck', which was destroyed; only what cubby_alloc\(\) returned can be freed
+ * expect-stderr: cubby: foreign-free: 0x[0-9a-f]+ was in cache 'truck', which was destroyed; free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */
 #include "abuse.h"
 

@@ -33,7 +33,7 @@ build_plugin symbolic "$tree/libcubby_pic.a" -Wl,-Bsymbolic
 p='0x[0-9a-f]+'
 other="which another copy of Cubby made; two copies of Cubby are in this"
 other+=" process; link one"
-foreign="lies in no cache; only what cubby_alloc\(\) returned can be freed"
+foreign="lies in no cache; free what cubby_alloc\(\) returned, once, before its cache is destroyed"
 # In this order, by either copy.
 expected=(
 	"cubby: other-copy: cubby_alloc\(\) on cache $p, $other"

@@ -64,7 +64,8 @@ static bool is_small;
 
 /* Under the lock. */
 static uint64_t budget_bytes;
-static uint64_t used_bytes;
+static uint64_t used_bytes; /* cells and bookkeeping */
+static uint64_t cell_bytes; /* of them, retired ranges included */
 static struct shared *shared[SHARED_MAX];
 static uint32_t n_shared;
 static struct range retired[RETIRED_MAX];
@@ -90,11 +91,16 @@ unit_bytes(void)
 static uint64_t
 left_bytes(bool for_cells)
 {
-	uint64_t limit = budget_bytes;
+	uint64_t total = used_bytes < budget_bytes ?
+				 budget_bytes - used_bytes :
+				 0;
+	uint64_t cell_limit = budget_bytes - budget_bytes / PLAIN_PART;
 
-	if (for_cells)
-		limit -= budget_bytes / PLAIN_PART;
-	return used_bytes < limit ? limit - used_bytes : 0;
+	if (!for_cells)
+		return total;
+	return cell_bytes < cell_limit ?
+		       min_u64(total, cell_limit - cell_bytes) :
+		       0;
 }
 
 static uint64_t
@@ -294,6 +300,7 @@ unmap_oldest_retired(void)
 	set_owner(range->base, range->bytes, 0, 0);
 	cubby__os_unmap(range->base, range->bytes);
 	used_bytes -= range->bytes;
+	cell_bytes -= range->bytes;
 	retired_bytes -= range->bytes;
 	n_retired--;
 }
@@ -315,15 +322,19 @@ reserve_locked(uint64_t bytes, uint64_t align_bytes, bool for_cells,
 	if (err)
 		return err;
 	used_bytes += bytes;
+	if (for_cells)
+		cell_bytes += bytes;
 	*ret_base = base;
 	return 0;
 }
 
 static void
-release_locked(char *base, uint64_t bytes)
+release_locked(char *base, uint64_t bytes, bool for_cells)
 {
 	cubby__os_unmap(base, bytes);
 	used_bytes -= bytes;
+	if (for_cells)
+		cell_bytes -= bytes;
 }
 
 uint64_t
@@ -349,7 +360,7 @@ take_locked(uint64_t bytes, struct granule_owner owner, char **ret_base)
 		return err;
 	err = set_owner(base, bytes, owner.id, owner.ordinal);
 	if (err) {
-		release_locked(base, bytes);
+		release_locked(base, bytes, true);
 		return err;
 	}
 	*ret_base = base;
@@ -381,7 +392,7 @@ cubby__granule_retire(char *base, uint64_t bytes)
 	if (cubby__os_decommit(base, bytes) != 0) {
 		cubby__os_drop(base, bytes);
 		set_owner(base, bytes, 0, 0);
-		release_locked(base, bytes);
+		release_locked(base, bytes, true);
 	} else {
 		retired[n_retired_ever++ % RETIRED_MAX] = (struct range){
 			base, bytes
@@ -427,7 +438,7 @@ cubby__granule_give_plain(char *base, uint64_t bytes)
 	sigset_t saved;
 
 	cubby__lock_acquire(&lock, &saved);
-	release_locked(base, bytes);
+	release_locked(base, bytes, false);
 	cubby__lock_release(&lock, &saved);
 }
 

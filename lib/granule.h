@@ -46,7 +46,8 @@
  *   A1  the owner of every granule of a live range is its cache, and of a
  *       retired one too, until its cache's descriptor is used again
  *   A2  used_bytes is the sum of all reservations, and <= budget_bytes unless
- *       the table alone exceeds it
+ *       the table alone exceeds it; cell_bytes is the part of it that holds
+ *       cells, and <= 63/64 of budget_bytes
  *   A3  a unit's bit is set if and only if its owner is not 0
  *   A4  retired_bytes is the sum over the retired ranges, and in used_bytes
  *

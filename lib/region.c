@@ -33,6 +33,10 @@ choose_chunks(struct region *region)
 
 	region->in_units = cubby__granule_wants_units();
 	if (region->in_units) {
+		/* Shared granules hold no more in all; it sizes the table. */
+		region->max_cells = min_u64(region->max_cells,
+					    SMALL_BUDGET_BYTES /
+						    geometry->cell_bytes);
 		region->chunk_shift = geometry->slab_shift;
 		region->chunk_bytes = align_up(geometry_slab_bytes(geometry),
 					       cubby__granule_unit_bytes());

@@ -6,10 +6,11 @@
 #include "unit/with_cache.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/wait.h>
 
-enum { CHILD_TIMEOUT_S = 60 };
+enum { CHILD_TIMEOUT_S = 60, N_LIMIT = 1000 };
 
 static struct cubby_cache *cache;
 static int stop;
@@ -188,6 +189,81 @@ fork_amid_busy_threads_finds_everything_whole(void **state)
 	drop_cache(cache);
 }
 
+static sem_t fini_entered, fini_may_go;
+static int fini_will_stop;
+
+static int
+init(void *object, void *context)
+{
+	(void)context;
+	*(uint64_t *)object = 0x1717;
+	return 0;
+}
+
+static void
+fini(void *object, void *context)
+{
+	(void)object;
+	(void)context;
+	if (!__atomic_exchange_n(&fini_will_stop, 0, __ATOMIC_SEQ_CST))
+		return;
+	sem_post(&fini_entered);
+	while (sem_wait(&fini_may_go) != 0)
+		continue;
+}
+
+static void *
+shrink(void *nothing)
+{
+	cubby_cache_shrink(cache, NULL);
+	return nothing;
+}
+
+/* The number of the first step that fails, as in use_everything(). */
+static int
+use_all_cells(void *nothing)
+{
+	static void *objects[N_LIMIT];
+
+	(void)nothing;
+	if (cubby_cache_verify(cache) != 0)
+		return 1;
+	if (cubby_alloc_bulk(cache, N_LIMIT, objects) != 0)
+		return 2;
+	for (size_t i = 0; i < N_LIMIT; i++)
+		if (*(uint64_t *)objects[i] != 0x1717)
+			return 3;
+	if (cubby_alloc(cache) != NULL)
+		return 4;
+	cubby_free_bulk(cache, N_LIMIT, objects);
+	if (cubby_cache_shrink(cache, NULL) != 0 ||
+	    cubby_cache_verify(cache) != 0)
+		return 5;
+	return cubby_cache_destroy(cache) == 0 ? 0 : 6;
+}
+
+/* The thread that runs fini is not in the child; its cells are. */
+static void
+fork_while_fini_runs_child_can_use_every_cell(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	sem_init(&fini_entered, 0, 0);
+	sem_init(&fini_may_go, 0, 0);
+	cache = make_cache(64, &CUBBY_CACHE_ATTR(.max_objects = N_LIMIT,
+						 .init = init, .fini = fini));
+	cubby_free(cache, must_alloc(cache));
+	fini_will_stop = 1;
+	assert_int_equal(pthread_create(&thread, NULL, shrink, NULL), 0);
+	while (sem_wait(&fini_entered) != 0)
+		continue;
+	in_child(use_all_cells, NULL);
+	sem_post(&fini_may_go);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(use_all_cells(NULL), 0);
+}
+
 int
 main(void)
 {
@@ -197,6 +273,8 @@ main(void)
 		cmocka_unit_test(fork_in_a_child_works_again),
 		cmocka_unit_test(
 			fork_amid_busy_threads_finds_everything_whole),
+		cmocka_unit_test(
+			fork_while_fini_runs_child_can_use_every_cell),
 	};
 
 	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);

@@ -9,7 +9,9 @@
 
 #include <pthread.h>
 
-#define RETIRED_MAX 64 /* granule.c */
+/* granule.c */
+#define RETIRED_MAX 64
+#define PLAIN_PART 64
 
 static uint64_t
 table_bytes(void)
@@ -80,23 +82,40 @@ assert_no_longer(const void *address, uint32_t id)
 
 /* -------------------------------- the budget ----------------------------- */
 
+/* What cells may use; the rest is for bookkeeping alone. */
+static uint64_t
+cell_budget_bytes(void)
+{
+	uint64_t budget = cubby__granule_budget_bytes();
+
+	return budget - budget / PLAIN_PART;
+}
+
+/* What cells may take while there are none. */
+static uint64_t
+cell_bytes_left(void)
+{
+	return min_u64(cell_budget_bytes(),
+		       cubby__granule_budget_bytes() -
+			       cubby__granule_used_bytes());
+}
+
 static void
 granule_init_default_budget_is_the_documented_one(void **state)
 {
-	uint64_t expected = 32 * TIB;
+	uint64_t quarter = (uint64_t)1 << (cubby__os_user_space_bits() - 2);
+	uint64_t expected = min_u64(32 * TIB, quarter);
 
 	(void)state;
 	if (cubby__os_address_space_left_bytes() != UINT64_MAX)
 		skip_because("addresses are limited here");
 	start();
-	if (cubby__os_address_bits() == 39)
-		expected = 256 * GIB;
 	if (cubby__annotate_on_tsan())
 		expected = 2 * TIB;
 	if (cubby__annotate_on_valgrind())
 		expected = 64 * GIB;
 	assert_int_equal(cubby__granule_budget_bytes(), expected);
-	assert_false(cubby__granule_is_small());
+	assert_false(cubby__granule_wants_units());
 	assert_int_equal(cubby__granule_used_bytes(),
 			 2 * table_bytes()); /* A2 */
 	assert_int_equal(cubby__granule_init(), 0);
@@ -104,14 +123,32 @@ granule_init_default_budget_is_the_documented_one(void **state)
 }
 
 static void
-granule_init_option_4g_is_not_small(void **state)
+granule_init_option_6g_is_not_small(void **state)
 {
 	(void)state;
 	start();
-	assert_int_equal(cubby__granule_budget_bytes(), 4 * GIB);
-	assert_false(cubby__granule_is_small());
+	assert_int_equal(cubby__granule_budget_bytes(), 6 * GIB);
+	assert_false(cubby__granule_wants_units());
 	assert_int_equal(cubby__granule_used_bytes(),
 			 2 * table_bytes()); /* A2 */
+}
+
+/* Whatever the budget was: 4 GiB are left, then a granule less. */
+static void
+granule_wants_units_less_than_4g_left_does(void **state)
+{
+	uint64_t left;
+
+	(void)state;
+	start();
+	left = cell_bytes_left();
+	take((left - 4 * GIB) / GRANULE_BYTES, 1, 0);
+	assert_false(cubby__granule_wants_units());
+	take(1, 2, 0);
+	assert_true(cubby__granule_wants_units());
+	assert_true(cubby__granule_has_units());
+	take((4 * GIB) / GRANULE_BYTES - 1, 3, 0);
+	assert_false(cubby__granule_has_units());
 }
 
 static void
@@ -120,7 +157,7 @@ granule_init_option_under_4g_is_small(void **state)
 	(void)state;
 	start();
 	assert_int_equal(cubby__granule_budget_bytes(), 4 * GIB - MIB);
-	assert_true(cubby__granule_is_small());
+	assert_true(cubby__granule_wants_units());
 	assert_int_equal(cubby__granule_used_bytes(), table_bytes()); /* A2 */
 }
 
@@ -146,7 +183,7 @@ granule_init_limited_addresses_leave_half(void **state)
 	start();
 	assert_in_range(cubby__granule_budget_bytes(), left / 2 - 16 * MIB,
 			left / 2 + 16 * MIB);
-	assert_false(cubby__granule_is_small());
+	assert_false(cubby__granule_wants_units());
 }
 
 static void
@@ -156,7 +193,7 @@ granule_init_few_addresses_make_it_small(void **state)
 	limit_address_space(4 * GIB);
 	start();
 	assert_true(cubby__granule_budget_bytes() < 2 * GIB);
-	assert_true(cubby__granule_is_small());
+	assert_true(cubby__granule_wants_units());
 }
 
 static void
@@ -209,9 +246,8 @@ granule_default_range_bytes_is_a_part_in_whole_granules(void **state)
 
 	(void)state;
 	start();
-	/* 1 TiB: 1/1024 is 1 GiB less the table's part. */
-	part = (cubby__granule_budget_bytes() - cubby__granule_used_bytes()) /
-	       1024;
+	/* 1 TiB: 1/1024 is 1 GiB less bookkeeping's and the table's. */
+	part = cell_bytes_left() / 1024;
 	range = cubby__granule_default_range_bytes();
 	assert_int_equal(range, part / GRANULE_BYTES * GRANULE_BYTES);
 	assert_int_equal(range, GIB - GRANULE_BYTES);
@@ -255,7 +291,7 @@ granule_find_foreign_addresses_are_nobodys(void **state)
 	(void)state;
 	assert_nobodys(&data); /* before there is a table */
 	start();
-	if (cubby__granule_is_small())
+	if (cubby__granule_wants_units())
 		take_units(1, 9, 0);
 	else
 		take(1, 9, 0);
@@ -338,7 +374,7 @@ granule_take_over_budget_is_enomem(void **state)
 	(void)state;
 	start();
 	used = cubby__granule_used_bytes();
-	left = cubby__granule_budget_bytes() - used;
+	left = cell_bytes_left();
 	assert_int_equal(cubby__granule_take(align_up(left + 1, GRANULE_BYTES),
 					     owner, &base),
 			 -ENOMEM);
@@ -349,6 +385,14 @@ granule_take_over_budget_is_enomem(void **state)
 	assert_int_equal(cubby__granule_take(align_down(left, GRANULE_BYTES),
 					     owner, &base),
 			 0);
+	assert_int_equal(cubby__granule_take(GRANULE_BYTES, owner, &base),
+			 -ENOMEM);
+	/* Bookkeeping may take what cells had to leave, and no more. */
+	used = cubby__granule_used_bytes();
+	left = cubby__granule_budget_bytes() - used;
+	assert_int_equal(cubby__granule_take_plain(left + page_bytes(), &base),
+			 -ENOMEM);
+	assert_int_equal(cubby__granule_take_plain(left, &base), 0);
 	assert_int_equal(cubby__granule_used_bytes(),
 			 cubby__granule_budget_bytes()); /* A2 */
 	assert_int_equal(cubby__granule_take_plain(page_bytes(), &base),
@@ -459,13 +503,58 @@ granule_take_exhausted_budget_ends_the_oldest_as_needed(void **state)
 	assert_no_longer(base[0], 1);
 	for (uint32_t i = 1; i < N; i++)
 		assert_owner(base[i], i + 1, 0); /* A1 */
-	take(96 + 56, 21, 0); /* one is not enough: two go */
+	take(96 + 48, 21, 0); /* one is not enough: two go */
 	assert_no_longer(base[1], 2);
 	assert_no_longer(base[2], 3);
 	assert_owner(base[3], 4, 0);
 	assert_int_equal(cubby__granule_verify(), 0);
 	assert_true(cubby__granule_used_bytes() <=
 		    cubby__granule_budget_bytes()); /* A2 */
+}
+
+static void
+granule_take_what_never_fits_ends_none_of_the_retired(void **state)
+{
+	struct granule_owner owner = { 20, 0 };
+	char *base[3], *refused;
+	uint64_t used;
+
+	(void)state;
+	start();
+	for (uint32_t i = 0; i < 3; i++)
+		base[i] = take(64, i + 1, 0);
+	cubby__granule_retire(base[0], GIB);
+	cubby__granule_retire(base[1], GIB);
+	used = cubby__granule_used_bytes();
+	assert_int_equal(
+		cubby__granule_take(cell_budget_bytes() - GIB + GRANULE_BYTES,
+				    owner, &refused),
+		-ENOMEM);
+	assert_owner(base[0], 1, 0);
+	assert_owner(base[1], 2, 0);
+	assert_int_equal(cubby__granule_used_bytes(), used); /* A2 */
+	assert_int_equal(cubby__granule_verify(), 0);        /* A4 */
+}
+
+static void
+granule_forget_makes_its_retired_ranges_nobodys(void **state)
+{
+	char *first, *second, *other;
+
+	(void)state;
+	start();
+	first = take(2, 7, 0);
+	second = take(1, 7, 1);
+	other = take(1, 8, 0);
+	cubby__granule_retire(first, 2 * GRANULE_BYTES);
+	cubby__granule_retire(other, GRANULE_BYTES);
+	cubby__granule_retire(second, GRANULE_BYTES);
+	cubby__granule_forget(7);
+	assert_nobodys(first);
+	assert_nobodys(first + 2 * GRANULE_BYTES - 1);
+	assert_nobodys(second);
+	assert_owner(other, 8, 0); /* A1 */
+	assert_int_equal(cubby__granule_verify(), 0);
 }
 
 static void
@@ -561,7 +650,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		CHILD_TEST(granule_init_default_budget_is_the_documented_one,
 			   ""),
-		CHILD_TEST(granule_init_option_4g_is_not_small, "budget=4G"),
+		CHILD_TEST(granule_init_option_6g_is_not_small, "budget=6G"),
+		CHILD_TEST(granule_wants_units_less_than_4g_left_does,
+			   "budget=6G"),
 		CHILD_TEST(granule_init_option_under_4g_is_small,
 			   "budget=4095M"),
 		CHILD_TEST(granule_init_limited_addresses_leave_half, ""),
@@ -597,6 +688,11 @@ main(void)
 		CHILD_TEST(
 			granule_take_exhausted_budget_ends_the_oldest_as_needed,
 			"budget=8G"),
+		CHILD_TEST(
+			granule_take_what_never_fits_ends_none_of_the_retired,
+			"budget=8G"),
+		CHILD_TEST(granule_forget_makes_its_retired_ranges_nobodys,
+			   "budget=8G"),
 		CHILD_TEST(granule_retire_decommit_refused_unmaps_at_once,
 			   "budget=8G"),
 		CHILD_TEST(granule_find_beside_take_and_retire_is_safe,

@@ -381,14 +381,14 @@ region_fini_any_gives_all_back(void **state)
 	open_slabs(&region, 0, 4);
 	cell = region_cell(&region, 5);
 	*cell = 1;
-	retired = cubby__granule_is_small() ? 0 : region.reserved_bytes;
+	retired = cubby__granule_wants_units() ? 0 : region.reserved_bytes;
 	cubby__region_fini(&region);
 	assert_null(region.base);
 	assert_int_equal(region.n_chunks, 0);
 	assert_int_equal(region.reserved_bytes, 0);
 	assert_int_equal(region.committed_bytes, 0);
 	assert_false(is_resident(cell));
-	if (cubby__granule_is_small())
+	if (cubby__granule_wants_units())
 		assert_false(cubby__granule_find(cell, &owner));
 	else
 		assert_true(cubby__granule_find(cell, &owner)); /* retired */

@@ -107,6 +107,9 @@ text_of(const char *format, ...)
 	return text;
 }
 
+#define FREE_WHAT                                                             \
+	"free what cubby_alloc() returned, once, before its cache is destroyed"
+
 static void
 free_twice_is_double_free(void **state)
 {
@@ -130,8 +133,7 @@ free_stack_is_foreign_free(void **state)
 	cubby_free(cache, &state);
 	assert_reported(
 		CUBBY_MISUSE_FOREIGN_FREE, "foreign-free", &state,
-		text_of("cache 'truck': %p lies in no cache; only what "
-			"cubby_alloc() returned can be freed",
+		text_of("cache 'truck': %p lies in no cache; " FREE_WHAT,
 			(void *)&state));
 }
 
@@ -141,8 +143,7 @@ free_any_stack_is_foreign_free_of_no_cache(void **state)
 	(void)state;
 	cubby_free_any(&state);
 	assert_reported(CUBBY_MISUSE_FOREIGN_FREE, "foreign-free", &state,
-			text_of("%p lies in no cache; only what cubby_alloc() "
-				"returned can be freed",
+			text_of("%p lies in no cache; " FREE_WHAT,
 				(void *)&state));
 	assert_string_equal(seen.cache, "");
 }
@@ -160,8 +161,7 @@ free_unopened_cell_is_foreign_free(void **state)
 	}
 	assert_reported(CUBBY_MISUSE_FOREIGN_FREE, "foreign-free", guess,
 			text_of("cache 'truck': %p (cell 5000) was never "
-				"allocated; only what cubby_alloc() returned "
-				"can be freed",
+				"allocated; " FREE_WHAT,
 				(void *)guess));
 }
 
@@ -182,8 +182,7 @@ free_late_pointer_is_foreign_free(void **state)
 	}
 	assert_reported(CUBBY_MISUSE_FOREIGN_FREE, "foreign-free", late,
 			text_of("cache 'truck': %p was in cache 'dead', which "
-				"was destroyed; only what cubby_alloc() "
-				"returned can be freed",
+				"was destroyed; " FREE_WHAT,
 				late));
 }
 

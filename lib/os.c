@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -340,11 +341,13 @@ cubby__os_address_bits(void)
 unsigned
 cubby__os_user_space_bits(void)
 {
-	char here; /* the stack is near the top of user space */
-	unsigned bits = bit_highest((uintptr_t)&here) + 1;
+	/* On the first stack, which is at the top of user space. */
+	uintptr_t near_top = getauxval(AT_EXECFN);
+	unsigned bits = cubby__os_address_bits();
 
-	return bits < cubby__os_address_bits() ? bits :
-						 cubby__os_address_bits();
+	return near_top == 0 ?
+		       bits :
+		       (unsigned)min_u64(bit_highest(near_top) + 1, bits);
 }
 
 static int

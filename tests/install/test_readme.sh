@@ -10,7 +10,7 @@
 #
 # A block of C without one of these is an error.
 set -eu
-unset O VARIANT CFLAGS CPPFLAGS LDFLAGS MAKEFLAGS CUBBY_OPTIONS
+unset O VARIANT CFLAGS CPPFLAGS LDFLAGS MAKEFLAGS CUBBY_OPTIONS CUBBY_TOTALS
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -33,9 +33,8 @@
  *
  * Small budgets.  Under 4 GiB, and when less than 4 GiB are left of a larger
  * one, a granule a cache is too much.  Then new caches take single slabs from
- * shared granules: runs of units of 4 KiB (a page, where
- * pages are larger), and a second table inside the granule's record says whose
- * each unit is.
+ * shared granules: runs of units of 4 KiB (a page, where pages are larger), and
+ * a second table inside the granule's record says whose each unit is.
  *
  * Retired ranges.  The range of a destroyed cache stays reserved and keeps its
  * owner in a FIFO of RETIRED_MAX entries: a late free into it is recognised,
@@ -51,9 +50,9 @@
  *   A3  a unit's bit is set if and only if its owner is not 0
  *   A4  retired_bytes is the sum over the retired ranges, and in used_bytes
  *
- * Locks: one, of rank LOCK_RANK_GRANULE, under every call but _find and
- * _unit_bytes and _budget_bytes; _find reads entries that are written once before their addresses
- * are handed out.
+ * Locks: one, of rank LOCK_RANK_GRANULE, under every call but _find,
+ * _unit_bytes and _budget_bytes; _find reads entries that are written before
+ * their addresses are handed out.
  */
 #ifndef CUBBY__GRANULE_H
 #define CUBBY__GRANULE_H

@@ -15,6 +15,7 @@ prefix ?= /usr/local
 libdir ?= $(prefix)/lib
 includedir ?= $(prefix)/include
 pkgconfigdir ?= $(libdir)/pkgconfig
+cmakedir ?= $(libdir)/cmake/cubby
 INSTALL ?= install
 
 VERSION := $(shell awk '/define CUBBY_VERSION_(MAJOR|MINOR|PATCH) / \
@@ -216,8 +217,9 @@ QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu
 ## check-memcheck: unit and stress tests under memcheck
 ## check-chunks: unit and stress tests with every cache in chunks
 ## check-small: unit and stress tests in 2 GiB of address space
+## check-none: unit and stress tests without magazines
 ## check-qemu: the smoke programs for aarch64, under qemu
-CIRCUMSTANCES := debug clang asan tsan memcheck chunks small qemu
+CIRCUMSTANCES := debug clang asan tsan memcheck chunks small none qemu
 .PHONY: $(CIRCUMSTANCES:%=check-%)
 check-debug: how = VARIANT=debug
 check-clang: how = VARIANT=clang KINDS="$(CORE) abuse"
@@ -231,10 +233,13 @@ check-chunks: how = KINDS="$(CORE)"
 check-chunks: export CUBBY_OPTIONS = chunks
 check-small: how = KINDS="$(CORE)"
 check-small: export CUBBY_OPTIONS = budget=2G
+check-none: how = KINDS="$(CORE)"
+check-none: export CUBBY_OPTIONS = front=none
 check-qemu: how = VARIANT=aarch64 KINDS=smoke
 check-qemu: export CUBBY_OPTIONS = budget=64G
 check-qemu: export WRAP = $(QEMU)
-check-clang check-chunks check-small: export CUBBY_TEST_SCALE ?= 50
+check-clang check-chunks check-small check-none: \
+	export CUBBY_TEST_SCALE ?= 50
 check-asan check-tsan check-qemu: export CUBBY_TEST_SCALE ?= 20
 check-memcheck: export CUBBY_TEST_SCALE ?= 5
 $(CIRCUMSTANCES:%=check-%):
@@ -246,6 +251,11 @@ check-long: export CUBBY_TEST_SCALE ?= 2000
 check-long:
 	+@$(MAKE) --no-print-directory RUN=long check
 	+@$(MAKE) --no-print-directory RUN=long VARIANT=debug check
+
+## check-model: models of the fast path, and what planted bugs do to them
+.PHONY: check-model
+check-model:
+	@O=$(O) tests/model/run-model
 
 ## check-layers: no file includes a header of a higher layer
 ## check-house: the house rules that a script can check
@@ -284,7 +294,7 @@ format-check:
 #
 # bench_*.c are programs over Google Benchmark, truck*.c are one program, and
 # what else is in bench/ goes into all of the former.  All use the shared
-# library, as a user would.
+# library, as a user would; libfloor.so is one that does nothing.
 
 BENCH_SRC := $(sort $(wildcard bench/bench_*.c))
 BENCH_BIN := $(BENCH_SRC:%.c=$(O)/%)
@@ -298,9 +308,14 @@ GLIB = $(shell pkg-config $(1) glib-2.0)
 $(O)/bench/context.o: MY_CPPFLAGS += -DBENCH_CFLAGS='"$(CFLAGS)"'
 $(O)/bench/truck_glib.o: MY_CPPFLAGS += $(call GLIB,--cflags)
 
-$(BENCH_BIN): %: %.o $(BENCH_SUPPORT) $(SHARED)
+FLOOR := $(O)/bench/libfloor.so
+$(FLOOR): $(O)/bench/floor/floor.lo
 	$(call say,LD)
-	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $^ $(BENCH_LIBS)
+	$(Q)$(LINK) -shared $(Z_DEFS) -Wl,-soname,$(@F) -o $@ $<
+
+$(BENCH_BIN): %: %.o $(BENCH_SUPPORT) $(SHARED) $(FLOOR)
+	$(call say,LD)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..:$$ORIGIN' -o $@ $^ $(BENCH_LIBS)
 
 $(O)/bench/truck: $(TRUCK_SRC:%.c=$(O)/%.o) $(SHARED)
 	$(call say,LD)
@@ -324,22 +339,30 @@ quickstart:
 
 # -------------------------------- install ---------------------------------
 
-$(O)/cubby.pc: lib/cubby.pc.in include/cubby/base.h FORCE
+# What tells build systems where the rest is; cmake's are relative to cmakedir.
+from_cmakedir = $(shell realpath -ms --relative-to=$(cmakedir) $(1))
+CMAKE_FILES := cubby-config.cmake cubby-config-version.cmake
+FILLED_IN := $(addprefix $(O)/,cubby.pc $(CMAKE_FILES))
+$(FILLED_IN): $(O)/%: lib/%.in include/cubby/base.h FORCE
 	@mkdir -p $(@D)
 	$(Q)sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' \
 		-e 's|@includedir@|$(includedir)|' \
+		-e 's|@libdir_from_here@|$(call from_cmakedir,$(libdir))|' \
+		-e 's|@includedir_from_here@|$(call from_cmakedir,$(includedir))|' \
 		-e 's|@version@|$(VERSION)|' $< > $@
 
-## install: libraries, headers and cubby.pc to DESTDIR/prefix
+## install: libraries, headers, cubby.pc and the CMake package to DESTDIR/prefix
 ## uninstall: remove what install put there
 .PHONY: install uninstall
-install: lib $(O)/cubby.pc
-	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir)
+install: lib $(FILLED_IN)
+	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
+		$(DESTDIR)$(cmakedir)
 	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(libdir)
 	$(INSTALL) -m 755 $(SHARED_REAL) $(DESTDIR)$(libdir)
 	ln -sf $(notdir $(SHARED_REAL)) $(DESTDIR)$(libdir)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(libdir)/libcubby.so
 	$(INSTALL) -m 644 $(O)/cubby.pc $(DESTDIR)$(pkgconfigdir)
+	$(INSTALL) -m 644 $(CMAKE_FILES:%=$(O)/%) $(DESTDIR)$(cmakedir)
 	@set -e; for header in $(LIB_HDR:include/%=%); do \
 		$(INSTALL) -D -m 644 include/$$header \
 			$(DESTDIR)$(includedir)/$$header; \
@@ -353,8 +376,10 @@ uninstall:
 		$(DESTDIR)$(libdir)/$(SONAME) \
 		$(DESTDIR)$(libdir)/$(notdir $(SHARED_REAL)) \
 		$(DESTDIR)$(pkgconfigdir)/cubby.pc \
+		$(CMAKE_FILES:%=$(DESTDIR)$(cmakedir)/%) \
 		$(LIB_HDR:include/%=$(DESTDIR)$(includedir)/%)
-	rmdir $(DESTDIR)$(includedir)/cubby 2> /dev/null || true
+	rmdir $(DESTDIR)$(includedir)/cubby $(DESTDIR)$(cmakedir) \
+		2> /dev/null || true
 
 ## dist: build/cubby-VERSION.tar.gz of the last commit
 ## clean: remove everything that was built, in all variants

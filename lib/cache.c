@@ -17,7 +17,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define KNOWN_FLAGS (CUBBY_CACHE_ZERO | CUBBY_CACHE_HUGE_PAGES)
+#define KNOWN_FLAGS                                                           \
+	(CUBBY_CACHE_ZERO | CUBBY_CACHE_HUGE_PAGES | CUBBY_CACHE_NO_MAGAZINES)
 
 /* The fields up to and including flags: the least a caller can pass. */
 #define ATTR_BYTES_MIN 16
@@ -159,6 +160,12 @@ plan_limits(struct plan *plan)
 	if (attr->max_bytes != 0 &&
 	    (plan->max_cells == 0 || by_bytes < plan->max_cells))
 		plan->max_cells = by_bytes;
+	if (attr->magazine_capacity > CUBBY_MAGAZINE_CAPACITY_MAX)
+		return cubby__error_set(-EINVAL,
+					"magazine_capacity is %zu: a magazine "
+					"holds at most %u cells",
+					(size_t)attr->magazine_capacity,
+					CUBBY_MAGAZINE_CAPACITY_MAX);
 	if (attr->prefault_objects > CELLS_MAX ||
 	    (plan->max_cells != 0 && attr->prefault_objects > plan->max_cells))
 		return cubby__error_set(
@@ -187,8 +194,6 @@ make_plan(struct plan *plan, size_t object_bytes, size_t align_bytes)
 static void
 set_stages(struct cubby_cache *cache, uint64_t flags)
 {
-	if (cache->init != NULL || cache->fini != NULL)
-		cache->alloc_stages[ALLOC_INIT] = cubby__alloc_stage_init;
 	if (flags & CUBBY_CACHE_ZERO)
 		cache->alloc_stages[ALLOC_ZERO] = cubby__alloc_stage_zero;
 	if (cache->ctor != NULL)
@@ -222,7 +227,8 @@ init_cell_sides(struct cubby_cache *cache)
 
 	if (cache->init != NULL || cache->fini != NULL)
 		err = add_cell_side(cache, &cache->inited);
-	if (!err && cache->dtor != NULL)
+	/* Only direct.c claims objects before it runs dtor. */
+	if (!err && cache->dtor != NULL && cache->front.block == 0)
 		err = add_cell_side(cache, &cache->dying);
 	return err;
 }
@@ -231,6 +237,7 @@ init_cell_sides(struct cubby_cache *cache)
 static void
 fini_memory(struct cubby_cache *cache)
 {
+	cubby__front_close_cache(cache);
 	cubby__slab_fini(&cache->slabs);
 	for (uint32_t i = 0; i < cache->n_cell_sides; i++)
 		cubby__side_fini(&cache->cell_sides[i].side);
@@ -246,6 +253,7 @@ prefault(struct cubby_cache *cache, uint64_t n_objects)
 	int err;
 
 	cache->n_kept_empty = max_u64(EMPTY_SLABS_KEPT, n_slabs);
+	cache->slabs.n_kept_slabs = n_slabs;
 	if (n_objects == 0)
 		return 0;
 	cubby__lock_acquire(&cache->lock, &saved);
@@ -264,13 +272,25 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 
 	if (err)
 		return err;
+	if (!(plan->attr.flags & CUBBY_CACHE_NO_MAGAZINES))
+		cubby__front_make_block(cache);
+	cache->front.capacity_max = (uint32_t)plan->attr.magazine_capacity;
+	cache->front.bound_max = plan->attr.max_idle_bytes /
+				 plan->geometry.cell_bytes;
+	if (plan->attr.max_idle_bytes != 0 && cache->front.bound_max == 0)
+		cache->front.bound_max = 1;
 	err = init_cell_sides(cache);
 	if (err)
 		return err;
 	cubby__slab_init(&cache->slabs, &cache->region, cache->records,
 			 RECORDS_BYTES, plan->max_cells, cache->cell_sides,
 			 cache->n_cell_sides);
-	return prefault(cache, plan->attr.prefault_objects);
+	cache->slabs.thins = cache->inited == NULL &&
+			     !(plan->attr.flags & CUBBY_CACHE_HUGE_PAGES);
+	err = prefault(cache, plan->attr.prefault_objects);
+	if (!err)
+		cubby__front_open_cache(cache);
+	return err;
 }
 
 static void
@@ -367,15 +387,6 @@ cubby_cache_create_sized(struct cubby_cache **ret_cache, const char *name,
 
 /* ------------------------------- destruction ----------------------------- */
 
-/* The cache is empty, DYING and nobody's: fini its cells, give all back. */
-static void
-tear_down(struct cubby_cache *cache)
-{
-	cubby__alloc_trim(cache, 0);
-	fini_memory(cache);
-	cubby__registry_bury(cache);
-}
-
 static int
 refuse_walk(const struct cubby_cache *cache)
 {
@@ -402,37 +413,73 @@ refuse_live(const struct cubby_cache *cache, uint64_t n_live, size_t n_named,
 			"");
 }
 
-/* May the cache go?  -EBUSY, or unless forced -CUBBY_ELIVE, with details. */
+/*
+ * With all idle cells back in the slabs: may the cache go?  -EBUSY, or unless
+ * forced -CUBBY_ELIVE, with details; else its gate stays closed.
+ */
 static int
-check_destroyable(struct cubby_cache *cache, bool force)
+close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 {
 	uint64_t cells[N_LIVE_NAMED];
-	uint64_t n_walks, n_live;
+	uint64_t n_walks, n_live, n_reserves;
 	size_t n_named = 0;
 	sigset_t saved;
+	int err = cubby__quiesce_begin(cache, &saved);
 
-	cubby__lock_acquire(&cache->lock, &saved);
+	if (err)
+		return err;
+	cubby__quiesce_drain(cache, faults);
 	n_walks = cache->n_walks;
+	n_reserves = cache->front.n_reserves;
 	n_live = cache->slabs.n_live;
-	if (!force && n_live != 0)
-		n_named = cubby__alloc_next_live(cache, 0, N_LIVE_NAMED,
-						 cells);
-	cubby__lock_release(&cache->lock, &saved);
+	if (n_walks == 0 && n_reserves == 0 && (force || n_live == 0))
+		cubby__quiesce_close(cache);
+	else
+		n_named = cubby__direct_next_live(cache, 0, N_LIVE_NAMED,
+						  cells);
+	cubby__quiesce_end(cache, &saved);
 	if (n_walks != 0)
 		return refuse_walk(cache);
+	if (n_reserves != 0)
+		return cubby__error_set(-EBUSY,
+					"cache '%s': a reserve of it is open",
+					cache->name);
 	if (n_live != 0 && !force)
 		return refuse_live(cache, n_live, n_named, cells);
 	return 0;
 }
 
+static void
+reopen(struct cubby_cache *cache)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&cache->lock, &saved);
+	cubby__quiesce_open(cache);
+	cubby__lock_release(&cache->lock, &saved);
+}
+
+/* The cache is empty, closed, DYING and nobody's: fini its cells, give all. */
+static void
+tear_down(struct cubby_cache *cache)
+{
+	cubby__direct_trim(cache, 0);
+	fini_memory(cache);
+	cubby__registry_bury(cache);
+}
+
 static int
 destroy(struct cubby_cache *cache, bool force)
 {
-	int err = check_destroyable(cache, force);
+	struct faults faults = { 0 };
+	int err = close_for_ever(cache, force, &faults);
 
+	cubby__direct_report(cache, &faults);
 	if (err)
 		return err;
 	err = cubby__registry_condemn(cache);
+	if (err)
+		reopen(cache);
 	if (err == -EBUSY)
 		return cubby__error_set(
 			err, "cache '%s': cubby_cache_for_each() is at it",
@@ -441,7 +488,7 @@ destroy(struct cubby_cache *cache, bool force)
 		return cubby__error_set(err, "cache '%s' is being destroyed",
 					cache->name);
 	if (force)
-		cubby__alloc_free_all(cache);
+		cubby__direct_free_all(cache);
 	tear_down(cache);
 	return 0;
 }
@@ -484,10 +531,42 @@ cubby_cache_shrink(struct cubby_cache *cache, uint64_t *ret_bytes)
 	cubby__lock_release(&cache->lock, &saved);
 	if (n_walks != 0)
 		return refuse_walk(cache);
-	bytes = cubby__alloc_trim(cache, 0);
+	err = cubby__quiesce_take_back(cache, 0, &bytes);
+	if (err)
+		return err;
 	if (ret_bytes != NULL)
 		*ret_bytes = bytes;
 	return 0;
+}
+
+struct shrinkage {
+	uint64_t bytes;
+	int err;
+};
+
+static int
+shrink_one(struct cubby_cache *cache, void *context)
+{
+	struct shrinkage *shrinkage = context;
+	uint64_t bytes = 0;
+	int err = cubby_cache_shrink(cache, &bytes);
+
+	shrinkage->bytes += bytes;
+	if (err)
+		shrinkage->err = err;
+	return 0;
+}
+
+int
+cubby_shrink_all(uint64_t *ret_bytes)
+{
+	struct shrinkage shrinkage = { 0 };
+
+	cubby_cache_for_each(shrink_one, &shrinkage);
+	shrinkage.bytes += cubby__magazine_trim();
+	if (ret_bytes != NULL)
+		*ret_bytes = shrinkage.bytes;
+	return shrinkage.err;
 }
 
 size_t
@@ -498,12 +577,13 @@ cubby_cache_verify(struct cubby_cache *cache)
 	sigset_t saved;
 	size_t n_faults;
 
-	if (cubby__usable_or_error(cache, "cubby_cache_verify") != 0)
+	if (cubby__usable_or_error(cache, "cubby_cache_verify") != 0 ||
+	    cubby__quiesce_begin(cache, &saved) != 0)
 		return 1;
 	cubby__text_init(&first, buffer, sizeof(buffer));
-	cubby__lock_acquire(&cache->lock, &saved);
 	n_faults = cubby__slab_verify(&cache->slabs, &first);
-	cubby__lock_release(&cache->lock, &saved);
+	n_faults += cubby__quiesce_verify(cache, &first);
+	cubby__quiesce_end(cache, &saved);
 	n_faults += cubby__granule_verify();
 	if (n_faults != 0)
 		cubby__error_set(-CUBBY_ECORRUPT,
@@ -516,22 +596,38 @@ cubby_cache_verify(struct cubby_cache *cache)
 	return n_faults;
 }
 
+struct search {
+	const void *object;
+	bool found;
+};
+
+static void
+compare(void *context, const void *object)
+{
+	struct search *search = context;
+
+	search->found |= object == search->object;
+}
+
 int
 cubby_is_live(struct cubby_cache *cache, const void *object)
 {
+	struct search idle = { object, false };
 	sigset_t saved;
 	uint64_t cell;
 	bool live;
+	int err;
 
 	if (!cubby__usable(cache, "cubby_is_live"))
 		return 0;
-	cubby__lock_acquire(&cache->lock, &saved);
-	live = cubby__region_find(&cache->region, object, &cell) ==
-		       REGION_OBJECT &&
-	       cubby__slab_is_live(&cache->slabs, cell) &&
-	       (cache->dying == NULL || !cell_side_test(cache->dying, cell));
-	cubby__lock_release(&cache->lock, &saved);
-	return live;
+	err = cubby__quiesce_begin(cache, &saved);
+	if (err)
+		return err;
+	live = cubby__direct_check(cache, object, &cell) == FREE_OK;
+	if (live)
+		cubby__quiesce_for_each(cache, compare, &idle);
+	cubby__quiesce_end(cache, &saved);
+	return live && !idle.found;
 }
 
 /* -------------------------------- questions ------------------------------ */

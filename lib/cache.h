@@ -6,14 +6,14 @@
  * (registry.c), so that a stale pointer to a cache can always be read and
  * recognised:
  *
- *	0       8       16                                            2048
- *	+-------+-------+----------------------------------+----------+
- *	| copy  | fast  | constants, slabs, region, lock   | records  |
- *	+-------+-------+----------------------------------+----------+
+ *	0       8       16                                           2432
+ *	+-------+-------+---------------------------------+----------+
+ *	| copy  | fast  | constants, front, slabs, lock   | records  |
+ *	+-------+-------+---------------------------------+----------+
  *
  * The first two words are ABI: the copy of the library that made the cache,
- * and what the inline fast path will read.  The rest of the 2 KiB holds the
- * records of the first slabs, so that a small cache costs no other page.
+ * and what the fast path reads.  The rest holds the records of the first
+ * slabs, so that a small cache costs no other page.
  */
 #ifndef CUBBY__CACHE_H
 #define CUBBY__CACHE_H
@@ -23,11 +23,13 @@
 #include "magazine.h"
 #include "region.h"
 #include "slab.h"
+#include "stripe.h"
 
 #include <cubby/cache.h>
+#include <cubby/reserve.h>
 #include <cubby/walk.h>
 
-#define CACHE_BYTES 2048
+#define CACHE_BYTES 2432
 
 /*
  * Life of a descriptor.  Every change is made under the registry's lock.
@@ -56,19 +58,69 @@ enum cache_state {
  * means that the next one was refused: earlier stages' work on it is undone by
  * giving its cell back.  New stages are new places in these enums.
  */
-enum alloc_stage {
-	ALLOC_INIT, /* cells that were never initialised, or were fini'd */
-	ALLOC_ZERO,
-	ALLOC_CTOR,
-	N_ALLOC_STAGES
-};
+enum alloc_stage { ALLOC_ZERO, ALLOC_CTOR, N_ALLOC_STAGES };
 
 enum free_stage { FREE_DTOR, N_FREE_STAGES };
 
 typedef size_t (*alloc_stage_fn)(struct cubby_cache *cache, size_t n,
-				 const uint64_t *cells);
+				 void *const *objects);
 typedef void (*free_stage_fn)(struct cubby_cache *cache, size_t n,
-			      const uint64_t *cells);
+			      void *const *objects);
+
+/*
+ * The front end: what a cache has in magazines.  front.c uses it, quiesce.c
+ * makes it stand still.
+ *
+ * Cells leave the slabs by a refill and return by a flush; in between they are
+ * live, or idle in a block, in the depot or in a reserve.  The depot is a
+ * lock-free stack of magazines (`young`), where exchanges put and get, and a
+ * queue of aged ones under the slab lock, where flushes put what they keep.
+ *
+ * Invariants:
+ *   F1  gate is 0 or block; it is 0 if and only if n_closed is not 0 or the
+ *       cache has no block; it changes under the slab lock only
+ *   F2  fast.offset_bytes is 0 if gate is, and gate or 0 (staged) else
+ *   F3  the bit of every cell in a magazine or reserve is set
+ *   F4  n_depot is the count of the cells in `young` and the aged ones,
+ *       whenever the cache is quiet
+ *   F5  cells are in flight only inside a bracket, under the slab lock, or in
+ *       the list `preparing`
+ */
+struct front {
+	/* Constant while LIVE. */
+	uint32_t block;     /* offset in a stripe; 0: the cache has none */
+	uint32_t published; /* block, or 0 where alloc has a stage */
+	uint32_t capacity_max;
+	uint32_t batch_max; /* cells that a refill takes at most */
+
+	/* Under the slab lock; read elsewhere too. */
+	uint32_t gate;
+	uint32_t n_closed;
+	uint32_t capacity;    /* of the magazines that are taken next */
+	uint32_t batch;       /* cells of the next refill */
+	uint64_t bound_cells; /* most that the depot should hold */
+	uint64_t bound_min, bound_start, bound_max; /* cells; constant */
+	uint32_t aged_first, aged_last; /* magazines, linked by next */
+	uint32_t preparing;             /* those whose cells init is run on */
+	uint32_t n_reserves;
+	struct cubby_reserve *reserves;
+	uint64_t flushed_at_ms; /* the last flush for want of room; 0: none */
+	uint64_t flushed_cells; /* since the last refill, or window */
+	bool only_frees;        /* a window without a refill has passed */
+	uint32_t swept;         /* stripes, in turn */
+	uint32_t n_waves;       /* refills in turn that came soon after one */
+	uint64_t counted_bytes; /* its part of the process's idle bytes */
+	uint64_t n_live_peak;
+
+	/* Events. */
+	uint64_t n_refills, n_flushes;
+	uint64_t n_quiesces;
+	uint64_t n_direct_allocs, n_direct_frees; /* atomic: calls */
+
+	/* Atomic; written by exchanges.  The tag of `young` counts them. */
+	_Alignas(64) struct magazine_stack young;
+	int64_t n_depot; /* F4 */
+};
 
 struct cubby_cache {
 	/* ABI */
@@ -88,6 +140,8 @@ struct cubby_cache {
 	cubby_dtor_fn dtor;
 	void *context;
 	char name[CUBBY_NAME_BYTES_MAX];
+
+	struct front front;
 
 	/* Under the slab lock. */
 	struct lock lock;
@@ -120,33 +174,231 @@ _Static_assert(RECORDS_BYTES >= sizeof(struct slab) + 8192 / 8,
 	       "a slab of the smallest cells has 8192");
 
 /* alloc.c: the stages of this version. */
-size_t cubby__alloc_stage_init(struct cubby_cache *cache, size_t n,
-			       const uint64_t *cells);
 size_t cubby__alloc_stage_zero(struct cubby_cache *cache, size_t n,
-			       const uint64_t *cells);
+			       void *const *objects);
 size_t cubby__alloc_stage_ctor(struct cubby_cache *cache, size_t n,
-			       const uint64_t *cells);
+			       void *const *objects);
 void cubby__alloc_stage_dtor(struct cubby_cache *cache, size_t n,
-			     const uint64_t *cells);
+			     void *const *objects);
+
+/*
+ * Run the alloc stages on n cells: n, or how many were done when one was
+ * refused; those are destructed again, and all n are cells without an object.
+ */
+size_t cubby__alloc_stages(struct cubby_cache *cache, size_t n,
+			   void *const *objects, bool zero);
 
 /* Empty slabs with pages that a cache keeps for the next burst. */
 #define EMPTY_SLABS_KEPT 2
 
 /*
- * alloc.c: give the pages of empty slabs back until only `keep` slabs are
- * empty; runs fini.  Nothing while walks are open.  Returns the bytes.
+ * What was wrong with a pointer that was to be freed.
  */
-uint64_t cubby__alloc_trim(struct cubby_cache *cache, uint64_t keep);
+enum free_fault {
+	FREE_OK,
+	FREE_FOREIGN,  /* in no cell of this cache */
+	FREE_INTERIOR, /* inside a cell, but not its object */
+	FREE_UNOPENED, /* a cell that was never handed out */
+	FREE_NOT_LIVE  /* a cell that is free */
+};
 
-/* alloc.c: dtor (if any), then free, for every live object. */
-void cubby__alloc_free_all(struct cubby_cache *cache);
+/* Faults found under a lock, to be reported after it; more are dropped. */
+#define FAULTS_MAX 8
+struct faults {
+	unsigned n;
+	struct {
+		const void *address;
+		uint64_t cell;
+		enum free_fault fault;
+	} list[FAULTS_MAX];
+};
 
 /*
- * alloc.c: the numbers of the first live cells from `cell` on, at most n of
- * them: how many.  The caller holds the slab lock.
+ * direct.c: the way without magazines, by the slab lock.  The plain forms
+ * take it; _locked ones are called with it, and may let it go around fini.
  */
-size_t cubby__alloc_next_live(const struct cubby_cache *cache, uint64_t cell,
-			      size_t n, uint64_t *cells);
+
+/*
+ * Take n cells, or none: 0 or -ENOMEM.  Waits for a running fini, takes idle
+ * cells back from magazines, asks on_limit.  Runs init.
+ */
+int cubby__direct_alloc(struct cubby_cache *cache, size_t n, void **objects);
+
+/* Run init on those of n objects that need it: how many went well. */
+size_t cubby__direct_init(struct cubby_cache *cache, size_t n,
+			  void *const *objects);
+
+/*
+ * Free n objects, NULLs among them; reports what is no live object.  In a
+ * cache without a block a free stage runs on each that is one, once; otherwise
+ * it has run.
+ */
+void cubby__direct_free(struct cubby_cache *cache, size_t n,
+			void *const *objects);
+
+/* Cells back that hold no object: no checks, no stages. */
+void cubby__direct_free_idle(struct cubby_cache *cache, size_t n,
+			     void *const *objects);
+
+/* Is this a live object, and in which cell?  Under the lock. */
+enum free_fault cubby__direct_check(const struct cubby_cache *cache,
+				    const void *object, uint64_t *ret_cell);
+
+/* Make a cell free that was idle or live; note what is wrong with it. */
+void cubby__direct_give_locked(struct cubby_cache *cache, const void *object,
+			       struct faults *faults);
+
+/* The two steps of that. */
+bool cubby__direct_find_locked(const struct cubby_cache *cache,
+			       const void *object, uint64_t *ret_cell,
+			       struct faults *faults);
+void cubby__direct_give_cell_locked(struct cubby_cache *cache, uint64_t cell,
+				    struct faults *faults);
+void cubby__direct_report(const struct cubby_cache *cache,
+			  const struct faults *faults);
+
+/*
+ * Give the pages of empty slabs back until only `keep` slabs are empty; runs
+ * fini.  Nothing while walks are open.  Returns the bytes.
+ */
+uint64_t cubby__direct_trim(struct cubby_cache *cache, uint64_t keep);
+uint64_t cubby__direct_trim_locked(struct cubby_cache *cache, uint64_t keep,
+				   sigset_t *saved);
+
+/* dtor (if any), then free, for every live object of a drained cache. */
+void cubby__direct_free_all(struct cubby_cache *cache);
+
+/*
+ * The numbers of the first live cells from `cell` on, at most n of them: how
+ * many.  The caller holds the slab lock.
+ */
+size_t cubby__direct_next_live(const struct cubby_cache *cache, uint64_t cell,
+			       size_t n, uint64_t *cells);
+
+/* front.c: magazines. */
+
+/*
+ * _init: once, under the registry lock.  For each cache: a block, if there is
+ * one for it; its gate opened when its memory is made; the block given back
+ * when it was drained and closed.
+ */
+void cubby__front_init(void);
+void cubby__front_make_block(struct cubby_cache *cache);
+void cubby__front_open_cache(struct cubby_cache *cache);
+void cubby__front_close_cache(struct cubby_cache *cache);
+
+/*
+ * An object, from magazines or by a refill: 0; -EAGAIN: go the direct way;
+ * -ENOMEM: init refused.
+ */
+int cubby__front_alloc(struct cubby_cache *cache, void **ret_object);
+
+/* false: go the direct way. */
+bool cubby__front_free(struct cubby_cache *cache, void *object);
+
+/* As many of n as magazines have, or take: how many. */
+size_t cubby__front_alloc_bulk(struct cubby_cache *cache, size_t n,
+			       void **objects);
+size_t cubby__front_free_bulk(struct cubby_cache *cache, size_t n,
+			      void *const *objects);
+
+/* A thread or stripe ends: the magazines of a block go to their depot. */
+void cubby__front_empty_block(struct cubby_cache *cache, struct block *block);
+
+/* The cache that uses this block, by a magazine in it; NULL if it is empty. */
+struct cubby_cache *cubby__front_user_of(const struct block *block);
+
+/* depot.c */
+
+/*
+ * Before the gate is opened, with capacity_max and bound_max as the user set
+ * them, or 0; after it was closed for ever.
+ */
+void cubby__depot_init(struct cubby_cache *cache);
+void cubby__depot_fini(struct cubby_cache *cache);
+
+/* A magazine in flight: to the depot, or to the empties if it is empty. */
+void cubby__depot_put(struct front *front, uint32_t number);
+
+/* A magazine with cells from the depot, in flight, or 0. */
+uint32_t cubby__depot_get(struct front *front);
+
+/*
+ * Under the lock, which is let go around init: up to MAGAZINES_PER_VISIT
+ * magazines with cells, the lowest first: 0; -EAGAIN: there are none, go the
+ * direct way; -ENOMEM: init refused.
+ */
+#define MAGAZINES_PER_VISIT 4
+int cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,
+			unsigned *ret_n, sigset_t *saved);
+
+/* Does the depot hold more than it should?  Then bring some of it back. */
+bool cubby__depot_overflows(const struct front *front);
+void cubby__depot_flush(struct cubby_cache *cache);
+
+/* Cells that it should not exceed, as things stand in the process. */
+uint64_t cubby__depot_bound(const struct front *front);
+
+/* The level of live cells may be the highest so far.  Under the lock. */
+void cubby__depot_note_peak(struct cubby_cache *cache);
+
+/* The cells of a magazine go back to the slabs, it to the empties. */
+void cubby__depot_flush_locked(struct cubby_cache *cache, uint32_t number,
+			       struct faults *faults);
+
+/* Bytes in the depots of all caches, about, and how many there may be. */
+uint64_t cubby__depot_idle_bytes(void);
+uint64_t cubby__depot_idle_limit_bytes(void);
+
+/*
+ * adopt.c: in a fork child, for each cache, and then once: open what was
+ * closed, and take over what other threads had in magazines.
+ */
+void cubby__adopt_cache(struct cubby_cache *cache);
+void cubby__adopt_stripes(void);
+
+/*
+ * quiesce.c: make every block of the cache stand still, with the slab lock
+ * held and its gate closed: 0, or -EBUSY with the lock not held and a detail
+ * that names the thread that stays in its bracket.  Signals are blocked until
+ * the end.
+ */
+int cubby__quiesce_begin(struct cubby_cache *cache, sigset_t *ret_saved);
+void cubby__quiesce_end(struct cubby_cache *cache, const sigset_t *saved);
+
+/* Close the gate, and open it if nobody else keeps it closed.  Under the lock. */
+void cubby__quiesce_close(struct cubby_cache *cache);
+void cubby__quiesce_open(struct cubby_cache *cache);
+
+/* In between: all idle cells, or how many; and give them all back. */
+struct idle_counts {
+	uint64_t in_blocks, in_depot, reserved, preparing;
+};
+void cubby__quiesce_for_each(struct cubby_cache *cache,
+			     void (*visit)(void *context, const void *object),
+			     void *context);
+void cubby__quiesce_count(const struct cubby_cache *cache,
+			  struct idle_counts *ret_counts);
+uint64_t cubby__quiesce_count_young(const struct cubby_cache *cache);
+void cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults);
+size_t cubby__quiesce_verify(struct cubby_cache *cache, struct text *first);
+
+/*
+ * With the lock held and the gate open: take back what the next n stripes hold,
+ * in turn, but for those whose thread is inside a bracket: without waiting.
+ */
+void cubby__quiesce_sweep_locked(struct cubby_cache *cache, uint32_t n,
+				 struct faults *faults);
+
+/* All in one, and trim: 0 or -EBUSY. */
+int cubby__quiesce_take_back(struct cubby_cache *cache, uint64_t keep,
+			     uint64_t *ret_bytes);
+
+/* reserve.c */
+uint64_t cubby__reserve_count(const struct cubby_cache *cache);
+void cubby__reserve_for_each(struct cubby_cache *cache,
+			     void (*visit)(void *context, const void *object),
+			     void *context);
 
 /*
  * usable.c: is this a live cache of this copy of the library?  Otherwise the
@@ -159,16 +411,9 @@ bool cubby__usable(const struct cubby_cache *cache, const char *call);
 int cubby__usable_or_error(const struct cubby_cache *cache, const char *call);
 
 /*
- * usable.c: what was wrong with a pointer that was to be freed.  A NULL cache
- * is one that nobody named, and then the fault is FREE_FOREIGN.
+ * usable.c: report a pointer that was to be freed.  A NULL cache is one that
+ * nobody named, and then the fault is FREE_FOREIGN.
  */
-enum free_fault {
-	FREE_OK,
-	FREE_FOREIGN,  /* in no cell of this cache */
-	FREE_INTERIOR, /* inside a cell, but not its object */
-	FREE_UNOPENED, /* a cell that was never handed out */
-	FREE_NOT_LIVE  /* a cell that is free */
-};
 void cubby__usable_report_free(const struct cubby_cache *cache,
 			       const void *address, uint64_t cell,
 			       enum free_fault fault);

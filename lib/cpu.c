@@ -6,7 +6,9 @@
 #include "os.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef AT_RSEQ_FEATURE_SIZE
@@ -77,4 +79,31 @@ cubby__cpu_rseq_bytes(void)
 		return 0;
 	return cubby__cpu_rseq_rule(__rseq_size,
 				    getauxval(AT_RSEQ_FEATURE_SIZE));
+}
+
+static long
+membarrier(int command)
+{
+	int saved = errno;
+	long answer = syscall(SYS_membarrier, command, 0, 0);
+
+	errno = saved;
+	return answer;
+}
+
+bool
+cubby__cpu_fence_ready(void)
+{
+	/* An emulator may answer every command with 0 and do nothing. */
+	long commands = membarrier(MEMBARRIER_CMD_QUERY);
+
+	return commands > 0 &&
+	       (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0 &&
+	       membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+void
+cubby__cpu_fence_all(void)
+{
+	membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }

@@ -31,4 +31,12 @@ uint32_t cubby__cpu_rseq_rule(uint32_t rseq_size, uint64_t feature_size);
 /* The highest number in a list like "0-3,8,10-11", plus 1; 0 if malformed. */
 uint32_t cubby__cpu_parse_list(const char *list);
 
+/*
+ * Make every running thread of the process execute a full memory barrier
+ * (membarrier, 0.5 to 1.3 us).  _ready: register for it, once; false where the
+ * kernel or an emulator has no such call.
+ */
+bool cubby__cpu_fence_ready(void);
+void cubby__cpu_fence_all(void);
+
 #endif /* CUBBY__CPU_H */

@@ -2,6 +2,7 @@
 /* LAYER 5: fork - a child finds every structure whole */
 #include "fork.h"
 
+#include "cache.h"
 #include "granule.h"
 #include "lock.h"
 #include "registry.h"
@@ -18,6 +19,8 @@ prepare(void)
 
 	cubby__lock_block_signals(&saved);
 	cubby__registry_fork_prepare();
+	cubby__stripe_fork_prepare();
+	cubby__magazine_fork_prepare();
 	cubby__granule_fork_prepare();
 	saved_signals = saved;
 	cubby__lock_hold_all(true);
@@ -30,6 +33,8 @@ done(void)
 
 	cubby__lock_hold_all(false);
 	cubby__granule_fork_done();
+	cubby__magazine_fork_done();
+	cubby__stripe_fork_done();
 	cubby__registry_fork_done();
 	cubby__lock_restore_signals(&saved);
 }
@@ -38,6 +43,7 @@ static void
 done_in_child(void)
 {
 	cubby__registry_fork_child();
+	cubby__adopt_stripes();
 	done();
 }
 

@@ -76,6 +76,12 @@ cubby__lock_hold_all(bool hold)
 	holds_all = hold;
 }
 
+bool
+cubby__lock_holds_all(void)
+{
+	return holds_all;
+}
+
 void
 cubby__lock_acquire_nested(struct lock *lock)
 {

@@ -18,7 +18,8 @@
 enum lock_rank {
 	LOCK_RANK_REGISTRY = 1, /* the table of caches; creation, destruction */
 	LOCK_RANK_SLAB = 2,     /* one cache's slabs, region and side arrays */
-	LOCK_RANK_GRANULE = 3   /* the process's granules and address budget */
+	LOCK_RANK_ARRAY = 3,    /* growth of the magazines, of the stripes */
+	LOCK_RANK_GRANULE = 4   /* the process's granules and address budget */
 };
 
 struct lock {
@@ -50,6 +51,7 @@ void cubby__lock_release_nested(struct lock *lock);
 void cubby__lock_seize(struct lock *lock);
 void cubby__lock_unseize(struct lock *lock);
 void cubby__lock_hold_all(bool hold);
+bool cubby__lock_holds_all(void);
 void cubby__lock_block_signals(sigset_t *ret_saved);
 void cubby__lock_restore_signals(const sigset_t *saved);
 

@@ -218,6 +218,29 @@ cubby__os_populate(void *base, size_t bytes)
 	return err;
 }
 
+uint64_t
+cubby__os_resident_bytes(void *base, size_t bytes)
+{
+	uint64_t page_bytes = cubby__os_page_bytes();
+	char *at = (char *)align_down((uintptr_t)base, page_bytes);
+	char *end = (char *)align_up((uintptr_t)base + bytes, page_bytes);
+	unsigned char pages[1024];
+	uint64_t n_resident = 0;
+	int saved = errno;
+
+	while (at < end) {
+		uint64_t n = min_u64((uint64_t)(end - at) / page_bytes,
+				     sizeof(pages));
+
+		if (mincore(at, n * page_bytes, pages) == 0)
+			for (uint64_t i = 0; i < n; i++)
+				n_resident += pages[i] & 1;
+		at += n * page_bytes;
+	}
+	errno = saved;
+	return n_resident * page_bytes;
+}
+
 void
 cubby__os_advise_huge(void *base, size_t bytes, bool want)
 {

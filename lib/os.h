@@ -56,6 +56,9 @@ int cubby__os_drop(void *base, size_t bytes);
 /* Populate committed pages now: 0 or -ENOMEM. */
 int cubby__os_populate(void *base, size_t bytes);
 
+/* Bytes of the pages that overlap [base, base + bytes) and are in memory. */
+uint64_t cubby__os_resident_bytes(void *base, size_t bytes);
+
 /* Advice on transparent huge pages; a refusal is ignored. */
 void cubby__os_advise_huge(void *base, size_t bytes, bool want);
 

@@ -124,4 +124,16 @@ region_object(const struct region *region, uint64_t cell)
 	return region_cell(region, cell) + region->geometry.prefix_bytes;
 }
 
+/* The first cell behind the piece, range or chunk, that `cell` is in. */
+static inline uint64_t
+region_piece_end(const struct region *region, uint64_t cell)
+{
+	uint64_t chunk_cells = (uint64_t)1 << region->chunk_shift;
+
+	if (cell < region->range_cells)
+		return region->range_cells;
+	cell -= region->range_cells;
+	return region->range_cells + cell - cell % chunk_cells + chunk_cells;
+}
+
 #endif /* CUBBY__REGION_H */

@@ -43,7 +43,10 @@ static const struct registry_field fields[] = {
 	NESTED_FIELD("record_bytes", slabs.record_bytes),
 	NESTED_FIELD("n_slabs", slabs.n_slabs),
 	NESTED_FIELD("n_cells", slabs.n_cells),
-	NESTED_FIELD("n_live", slabs.n_live),
+	NESTED_FIELD("n_in_use", slabs.n_live),
+	NESTED_FIELD("block", front.block),
+	NESTED_FIELD("young", front.young.word),
+	NESTED_FIELD("aged_first", front.aged_first),
 };
 
 struct registry cubby__registry = {
@@ -104,6 +107,7 @@ init_locked(void)
 		return err;
 	cubby__registry.n_cpus = cubby__cpu_n_possible();
 	cubby__registry.rseq_bytes = cubby__cpu_rseq_bytes();
+	cubby__front_init();
 	cubby__registry.fields = (uintptr_t)fields;
 	__atomic_store_n(&cubby__registry.table, (uintptr_t)table.base,
 			 __ATOMIC_RELEASE);
@@ -427,6 +431,8 @@ void
 cubby__registry_fork_child(void)
 {
 	for (uint64_t i = 0; i < n_seized; i++)
-		if (descriptor(i)->state == CACHE_LIVE)
+		if (descriptor(i)->state == CACHE_LIVE) {
+			cubby__adopt_cache(descriptor(i));
 			cubby__slab_reclaim_abandon(&descriptor(i)->slabs);
+		}
 }

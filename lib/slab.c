@@ -365,6 +365,7 @@ reopen(struct slab_set *set, uint64_t number)
 		if (err)
 			return err;
 	}
+	slab->flags = 0;
 	move_to_lane(set, number, LANE_EMPTY);
 	set->n_cells_returned -= slab->n_cells;
 	set->n_opened++;
@@ -421,6 +422,8 @@ take_from(struct slab_set *set, uint64_t number, size_t n, uint64_t *cells)
 				   bit;
 	}
 	slab->n_live = (uint16_t)(slab->n_live + n);
+	if (slab->flags != 0 && slab->n_live > slab->n_cells / 4 * 3)
+		slab->flags = 0; /* to be thinned anew */
 	move_to_lane(set, number, lane_by_count(slab));
 	return n;
 }
@@ -547,6 +550,73 @@ cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
 	if (group_is_chargeless(set, number))
 		decommit_group(set, number);
 	return bytes;
+}
+
+/* The step of thinning that so few live cells call for; 0: none. */
+static unsigned
+thin_step(const struct slab_set *set, const struct slab *slab)
+{
+	uint64_t n_pages = geometry_slab_bytes(&set->region->geometry) /
+			   cubby__os_page_bytes();
+	uint64_t n_live = slab->n_live;
+
+	if (n_live == 0 || n_live > slab->n_cells / 2)
+		return 0;
+	if (n_live == 1)
+		return 5;
+	if (n_live > slab->n_cells / 8)
+		return 1;
+	if (n_live > n_pages)
+		return 2;
+	return n_live > n_pages / 4 ? 3 : 4;
+}
+
+/* Drop the whole pages of [start, end). */
+static void
+drop_between(uintptr_t start, uintptr_t end)
+{
+	start = align_up(start, cubby__os_page_bytes());
+	end = align_down(end, cubby__os_page_bytes());
+	if (start < end)
+		cubby__os_drop((void *)start, end - start);
+}
+
+static void
+thin(const struct slab_set *set, uint64_t number)
+{
+	const struct slab *slab = slab_record(set, number);
+	uint64_t cell_bytes = set->region->geometry.cell_bytes;
+	uintptr_t first = slab_start(set, number);
+	uintptr_t gap = first;
+
+	for (uint64_t i = 0; i < slab_words(set); i++) {
+		for (uint64_t bits = slab->live[i]; bits != 0;
+		     bits &= bits - 1) {
+			uint64_t cell = i * BITS_PER_WORD + bit_lowest(bits);
+
+			drop_between(gap, first + cell * cell_bytes);
+			gap = first + (cell + 1) * cell_bytes;
+		}
+	}
+	drop_between(gap, slab_end(set, number));
+}
+
+void
+cubby__slab_thin(struct slab_set *set, uint64_t cell)
+{
+	uint64_t number = cell >> set->region->geometry.slab_shift;
+	struct slab *slab = slab_record(set, number);
+	unsigned step;
+
+	if (likely(slab->n_live > slab->n_cells / 2) || !set->thins ||
+	    number < set->n_kept_slabs)
+		return;
+	step = thin_step(set, slab);
+	if (step <= slab->flags >> SLAB_THIN_SHIFT)
+		return;
+	slab->flags = (uint16_t)(step << SLAB_THIN_SHIFT);
+	thin(set, number);
+	set->n_thinned++;
 }
 
 void

@@ -37,6 +37,12 @@
  * of 64 slabs that are all RETURNED is made inaccessible, and accessible again
  * before one of them is used.
  *
+ * Thinning.  A few cells, idle in magazines or live for long, would pin whole
+ * slabs.  When a slab has few live cells left (a half; an eighth; one a page; a
+ * quarter of that; one), pages that hold none of them are dropped too.  Each
+ * step is taken once, until the slab is three quarters full again; so there are
+ * at most five in the time of so many allocations.
+ *
  * Invariants:
  *   L1  n_live is the number of set bits, and <= n_cells
  *   L2  bits at and above n_cells are clear
@@ -70,7 +76,9 @@ enum slab_lane {
 
 _Static_assert(N_LANES == BIT_TREE_LANES, "a lane of the tree per lane");
 
-#define SLAB_DECOMMITTED 1u /* flags: its pages are inaccessible */
+/* flags */
+#define SLAB_DECOMMITTED 1u /* its pages are inaccessible */
+#define SLAB_THIN_SHIFT 8   /* steps of thinning done, since it was filled */
 
 struct slab {
 	uint16_t n_live;
@@ -91,8 +99,10 @@ struct slab_set {
 	struct cell_side *cell_sides; /* kept in step with the cells */
 	uint32_t n_cell_sides;
 	uint32_t record_bytes;
-	uint64_t max_cells; /* the limit: never more cells than these */
-	bool max_is_limit;  /* asked for by the user, not by geometry */
+	uint64_t max_cells;    /* the limit: never more cells than these */
+	bool max_is_limit;     /* asked for by the user, not by geometry */
+	bool thins;            /* free cells hold nothing that must be kept */
+	uint64_t n_kept_slabs; /* the first ones, whose pages were asked for */
 	struct side records;
 	struct side tree_memory;
 	struct bit_tree tree;
@@ -106,6 +116,7 @@ struct slab_set {
 	uint64_t n_cells_returned; /* in RETURNED slabs */
 	uint64_t n_opened;         /* events */
 	uint64_t n_closed;
+	uint64_t n_thinned;
 };
 
 enum slab_refusal {
@@ -153,6 +164,9 @@ bool cubby__slab_is_live(const struct slab_set *set, uint64_t cell);
 bool cubby__slab_reclaim_begin(struct slab_set *set, uint64_t keep,
 			       uint64_t *ret_slab);
 uint64_t cubby__slab_reclaim_end(struct slab_set *set, uint64_t slab);
+
+/* Is the slab of this cell due for a step of thinning?  Then take it. */
+void cubby__slab_thin(struct slab_set *set, uint64_t cell);
 
 /*
  * In a fork child: end what other threads had begun.  Cells that fini had not

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* LAYER 7: stats - a snapshot of a cache's numbers, and its columns */
+#include "bits.h"
 #include "cache.h"
 #include "error.h"
+#include "os.h"
 
 #include <cubby/stats.h>
 
@@ -41,6 +43,24 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(n_walks, "walks", "open now"),
 	COLUMN(n_chunks, "chunks", "pieces beyond the first range"),
 	COLUMN(bookkeeping_bytes, "bytes", "committed beside the cells"),
+	COLUMN(n_idle_in_blocks, "cells", "free, in magazines of threads"),
+	COLUMN(n_idle_in_depot, "cells", "free, in magazines of nobody"),
+	COLUMN(n_reserved, "cells", "set aside in reserves"),
+	COLUMN(n_retired, "cells", "never to be used again"),
+	COLUMN(resident_bytes, "bytes", "of cells, as the kernel says"),
+	COLUMN(is_exact, "flag", "0: a thread did not stand still"),
+	COLUMN(front_end, "kind", "0: none, 1: per thread, 2: per CPU"),
+	COLUMN(is_fast, "flag", "alloc needs no function call inside"),
+	COLUMN(magazine_capacity, "cells", "of the next magazine"),
+	COLUMN(depot_bound, "cells", "that the depot should not exceed"),
+	COLUMN(n_depot_puts, "events", "magazines put into the depot"),
+	COLUMN(n_depot_gets, "events", "magazines taken out of it"),
+	COLUMN(n_refills, "events", "visits to the slabs for cells"),
+	COLUMN(n_flushes, "events", "visits that brought cells back"),
+	COLUMN(n_quiesces, "events", "the cache was made to stand still"),
+	COLUMN(n_direct_allocs, "events", "calls that went by the lock"),
+	COLUMN(n_direct_frees, "events", "calls that went by the lock"),
+	COLUMN(n_thinned, "events", "slabs whose unused pages were dropped"),
 };
 
 const struct cubby_stats_column *
@@ -69,10 +89,9 @@ snapshot_slabs(const struct slab_set *slabs, struct cubby_cache_stats *stats)
 {
 	stats->max_cells = slabs->max_is_limit ? slabs->max_cells : 0;
 	stats->n_cells = slabs->n_cells;
-	stats->n_live = slabs->n_live;
 	stats->n_returned = slabs->n_cells_returned;
-	stats->n_free = stats->n_cells - stats->n_live - stats->n_returned;
-	stats->n_live_peak = slabs->n_live_peak;
+	stats->n_free = stats->n_cells - slabs->n_live - stats->n_returned;
+	stats->n_thinned = slabs->n_thinned;
 	stats->n_slabs = slabs->n_slabs;
 	stats->n_slabs_full = slabs->n_in_lane[LANE_FULL];
 	for (unsigned i = LANE_PARTIAL_0; i <= LANE_PARTIAL_3; i++)
@@ -100,12 +119,97 @@ snapshot_region(const struct region *region, struct cubby_cache_stats *stats)
 	stats->n_chunks = region->n_chunks;
 }
 
+/* The cells that are in use but not live; n_live is what is left of them. */
+static void
+snapshot_idle(const struct cubby_cache *cache, struct cubby_cache_stats *stats)
+{
+	uint64_t left = cache->slabs.n_live;
+	struct idle_counts idle;
+
+	cubby__quiesce_count(cache, &idle);
+	/* Where they could not be counted exactly, none may be too many. */
+	stats->n_idle_in_depot = min_u64(idle.in_depot + idle.preparing, left);
+	left -= stats->n_idle_in_depot;
+	stats->n_reserved = min_u64(idle.reserved, left);
+	left -= stats->n_reserved;
+	stats->n_idle_in_blocks = min_u64(idle.in_blocks, left);
+	stats->n_live = left - stats->n_idle_in_blocks;
+}
+
+static void
+snapshot_front(struct cubby_cache *cache, struct cubby_cache_stats *stats)
+{
+	struct front *front = &cache->front;
+	uint64_t tag = front->young.word >> MAGAZINE_NUMBER_BITS;
+	uint64_t n_young = cubby__quiesce_count_young(cache);
+
+	/* The tag counts puts and gets; their difference is still there. */
+	stats->n_depot_puts = (tag + n_young) / 2;
+	stats->n_depot_gets = (tag - n_young) / 2;
+	stats->front_end = front->block != 0 ? CUBBY_FRONT_PER_THREAD :
+					       CUBBY_FRONT_NONE;
+	stats->is_fast = front->published != 0;
+	stats->magazine_capacity = front->capacity;
+	stats->depot_bound = front->bound_cells;
+	stats->n_refills = front->n_refills;
+	stats->n_flushes = front->n_flushes;
+	stats->n_quiesces = front->n_quiesces;
+	stats->n_direct_allocs = __atomic_load_n(&front->n_direct_allocs,
+						 __ATOMIC_RELAXED);
+	stats->n_direct_frees = __atomic_load_n(&front->n_direct_frees,
+						__ATOMIC_RELAXED);
+	front->n_live_peak = max_u64(front->n_live_peak, stats->n_live);
+	stats->n_live_peak = front->block != 0 ? front->n_live_peak :
+						 cache->slabs.n_live_peak;
+}
+
+static void
+snapshot(struct cubby_cache *cache, struct cubby_cache_stats *stats)
+{
+	sigset_t saved;
+
+	stats->is_exact = cubby__quiesce_begin(cache, &saved) == 0;
+	if (!stats->is_exact)
+		cubby__lock_acquire(&cache->lock, &saved);
+	snapshot_slabs(&cache->slabs, stats);
+	snapshot_idle(cache, stats);
+	snapshot_front(cache, stats);
+	snapshot_region(&cache->region, stats);
+	stats->bookkeeping_bytes = bookkeeping_bytes(cache);
+	stats->n_limit_hits = __atomic_load_n(&cache->n_limit_hits,
+					      __ATOMIC_RELAXED);
+	stats->n_walks = cache->n_walks;
+	if (stats->is_exact)
+		cubby__quiesce_end(cache, &saved);
+	else
+		cubby__lock_release(&cache->lock, &saved);
+	stats->n_alloc_failures = __atomic_load_n(&cache->n_alloc_failures,
+						  __ATOMIC_RELAXED);
+}
+
+/* Pieces of the region stay where they are: no lock is needed. */
+static uint64_t
+resident_bytes(struct cubby_cache *cache, uint64_t n_cells)
+{
+	const struct region *region = &cache->region;
+	uint64_t bytes = 0;
+	uint64_t end;
+
+	for (uint64_t cell = 0; cell < n_cells; cell = end) {
+		char *start = region_cell(region, cell);
+
+		end = min_u64(region_piece_end(region, cell), n_cells);
+		bytes += cubby__os_resident_bytes(
+			start, (end - cell) * region->geometry.cell_bytes);
+	}
+	return bytes;
+}
+
 int
 cubby_cache_stats_snapshot(struct cubby_cache *cache,
 			   struct cubby_cache_stats *ret_stats)
 {
 	struct cubby_cache_stats stats = { 0 };
-	sigset_t saved;
 	int err;
 
 	if (ret_stats == NULL)
@@ -119,16 +223,8 @@ cubby_cache_stats_snapshot(struct cubby_cache *cache,
 	err = cubby__usable_or_error(cache, "cubby_cache_stats_snapshot");
 	if (err)
 		return err;
-	cubby__lock_acquire(&cache->lock, &saved);
-	snapshot_slabs(&cache->slabs, &stats);
-	snapshot_region(&cache->region, &stats);
-	stats.bookkeeping_bytes = bookkeeping_bytes(cache);
-	stats.n_limit_hits = __atomic_load_n(&cache->n_limit_hits,
-					     __ATOMIC_RELAXED);
-	stats.n_walks = cache->n_walks;
-	cubby__lock_release(&cache->lock, &saved);
-	stats.n_alloc_failures = __atomic_load_n(&cache->n_alloc_failures,
-						 __ATOMIC_RELAXED);
+	snapshot(cache, &stats);
+	stats.resident_bytes = resident_bytes(cache, stats.n_cells);
 	stats.stats_bytes = min_u64(ret_stats->stats_bytes, sizeof(stats));
 	memcpy(ret_stats, &stats, stats.stats_bytes);
 	return 0;

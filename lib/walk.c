@@ -2,8 +2,9 @@
 /*
  * LAYER 5: walk - the live objects of a cache, by runs over a snapshot
  *
- * The snapshot is a bit a cell, copied under the slab lock; the walk then
- * needs no lock.  A bit set in it stays meaningful until the walk is destroyed,
+ * The snapshot is a bit a cell, copied while the cache is quiet (quiesce.c),
+ * less the cells that are idle in magazines and reserves; the walk then needs
+ * no lock.  A bit set in it stays meaningful until the walk is destroyed,
  * because no pages are given back while a walk is open: whatever the program
  * does meanwhile, every visited address is readable.
  *
@@ -99,21 +100,53 @@ copy_slabs(struct cubby_walk *walk, const struct slab_set *set)
 		copy_slab(walk, set, i);
 }
 
-/* Copy if the mapping is large enough for the cells there are now. */
-static bool
+/* Clear a cell's bit; that of a full slab becomes its cells' bits first. */
+static void
+clear_idle(void *context, const void *object)
+{
+	struct cubby_walk *walk = context;
+	const struct cubby_cache *cache = walk->cache;
+	uint64_t cell, slab, *full, mask;
+
+	if (cubby__region_find(&cache->region, object, &cell) !=
+		    REGION_OBJECT ||
+	    cell >= walk->n_cells)
+		return; /* not ours: a flush will say so */
+	slab = cell >> cache->region.geometry.slab_shift;
+	full = &walk->full[slab / BITS_PER_WORD];
+	mask = (uint64_t)1 << (slab % BITS_PER_WORD);
+	if (*full & mask) {
+		const struct slab *record = slab_record(&cache->slabs, slab);
+		uint64_t first = slab_first_cell(&cache->slabs, slab);
+
+		*full &= ~mask;
+		memcpy(&walk->live[first / BITS_PER_WORD], record->live,
+		       bit_words(record->n_cells) * sizeof(uint64_t));
+	}
+	mask = (uint64_t)1 << (cell % BITS_PER_WORD);
+	if (walk->live[cell / BITS_PER_WORD] & mask)
+		walk->n_live--;
+	walk->live[cell / BITS_PER_WORD] &= ~mask;
+}
+
+/* Copy if the mapping is large enough: 1, 0 if it is not, or -EBUSY. */
+static int
 try_snapshot(struct cubby_walk *walk, struct cubby_cache *cache)
 {
 	const struct slab_set *set = &cache->slabs;
 	sigset_t saved;
 	bool fits;
+	int err = cubby__quiesce_begin(cache, &saved);
 
-	cubby__lock_acquire(&cache->lock, &saved);
+	if (err)
+		return err;
 	fits = walk_bytes(set->n_slabs, set->n_cells) <= walk->mapped_bytes;
 	if (fits) {
 		copy_slabs(walk, set);
+		cubby__quiesce_for_each(cache, clear_idle, walk);
 		cache->n_walks++;
 	}
-	cubby__lock_release(&cache->lock, &saved);
+	cubby__quiesce_end(cache, &saved);
 	return fits;
 }
 
@@ -138,6 +171,7 @@ create(struct cubby_walk **ret_walk, struct cubby_cache *cache)
 	struct cubby_walk *walk;
 	uint64_t bytes;
 	void *memory;
+	int answer;
 
 	for (;;) {
 		bytes = bytes_now(cache);
@@ -150,9 +184,12 @@ create(struct cubby_walk **ret_walk, struct cubby_cache *cache)
 		walk = memory;
 		walk->cache = cache;
 		walk->mapped_bytes = bytes;
-		if (try_snapshot(walk, cache))
+		answer = try_snapshot(walk, cache);
+		if (answer > 0)
 			break;
 		cubby__os_unmap(memory, bytes);
+		if (answer < 0)
+			return answer;
 	}
 	*ret_walk = walk;
 	return 0;
@@ -222,19 +259,6 @@ find_free(const struct cubby_walk *walk, uint64_t cell)
 	return min_u64(word * BITS_PER_WORD + bit_lowest(bits), walk->n_cells);
 }
 
-/* The first cell behind the piece of the region that `cell` is in. */
-static uint64_t
-piece_end(const struct region *region, uint64_t cell)
-{
-	uint64_t chunk_cells = (uint64_t)1 << region->chunk_shift;
-
-	if (cell < region->range_cells)
-		return region->range_cells;
-	return region->range_cells +
-	       align_down(cell - region->range_cells, chunk_cells) +
-	       chunk_cells;
-}
-
 int
 cubby_walk_next(struct cubby_walk *walk, struct cubby_run *ret_run)
 {
@@ -246,7 +270,7 @@ cubby_walk_next(struct cubby_walk *walk, struct cubby_run *ret_run)
 		walk->next_cell = first;
 		return 0;
 	}
-	end = min_u64(find_free(walk, first), piece_end(region, first));
+	end = min_u64(find_free(walk, first), region_piece_end(region, first));
 	walk->next_cell = end;
 	*ret_run = (struct cubby_run){
 		.first = region_object(region, first),
@@ -270,7 +294,7 @@ cubby_walk_destroy(struct cubby_walk *walk)
 	cache->n_walks--;
 	cubby__lock_release(&cache->lock, &saved);
 	/* What was not given back while the walk was open. */
-	cubby__alloc_trim(cache, cache->n_kept_empty);
+	cubby__direct_trim(cache, cache->n_kept_empty);
 }
 
 /* ------------------------------ report of live --------------------------- */

@@ -5,10 +5,15 @@
  * Caveats first:
  *
  *   - Freeing twice, freeing what is not an object, using an object after its
- *     free and writing over its end are errors of the program.  The first two
- *     are reported (cubby/error.h); the others are not detected in this
- *     version, nor do Valgrind and AddressSanitizer see into cells: an overrun
- *     reaches the next object.
+ *     free and writing over its end are errors of the program.  cubby_free()
+ *     puts a pointer into a magazine without looking at it; the first two are
+ *     reported (cubby/error.h) when its cell goes back to a slab, and until
+ *     then a wrong pointer may be handed out again.  A cell that was freed
+ *     twice may by then have two owners, and the report may name the innocent
+ *     one.  With CUBBY_OPTIONS=front=none there are no magazines, every call
+ *     takes a lock, and both are found for certain in the call that does it.
+ *     The others are not detected in this version, nor do Valgrind and
+ *     AddressSanitizer see into cells: an overrun reaches the next object.
  *   - cubby_alloc() does not clear memory and cubby_free() does not touch it:
  *     a new object holds whatever its cell's last object left there (zeroes,
  *     the first time).
@@ -19,9 +24,12 @@
  *
  * Shape of memory: a cache is one array of cells in an address range of its
  * own; cell i begins at base + i * cell_bytes, with no header in front of
- * it and none between cells; pages are populated from the bottom, and a free
- * picks no cell up: alloc hands out the lowest free cell of the fullest
- * slabs, so that the pages at the top empty and go back to the kernel.
+ * it and none between cells.  Each thread holds up to two magazines (arrays of
+ * at most 120 free cells) of each cache it uses, and the cache a depot of
+ * them; they are filled with the lowest free cells of the fullest slabs, and
+ * what overflows goes back to the slabs, the highest cells first, so that the
+ * pages at the top empty and go back to the kernel.  Nothing needs to be
+ * called for that, and no thread runs for it.
  *
  * Threads: every function here is MT-safe unless it says otherwise, with two
  * duties for the caller: a cache must not be in use when it is destroyed, and
@@ -46,12 +54,19 @@ struct cubby_cache; /* opaque */
 /* Bits of cubby_cache_attr.flags. */
 #define CUBBY_CACHE_ZERO (1ull << 0)       /* every alloc is cleared */
 #define CUBBY_CACHE_HUGE_PAGES (1ull << 1) /* ask for huge pages at once */
+/* Every call takes a lock; nothing idles; misuse of free is found at once. */
+#define CUBBY_CACHE_NO_MAGAZINES (1ull << 2)
+
+/* The largest magazine that a cache can ask for. */
+#define CUBBY_MAGAZINE_CAPACITY_MAX 120u
 
 /*
  * Cell callbacks: init before a cell's first object (and again before the
  * first after its page went back), fini before that page goes back.  State
  * that init sets up (a mutex, a buffer) is there in every object that the cell
- * holds in between; the program hands objects back in that state.
+ * holds in between; the program hands objects back in that state.  init runs
+ * on a magazine of cells at a time, so on more of them than are allocated; and
+ * fini, also one without an init, on as many.
  *
  * Object callbacks: once per object, at alloc and at death.
  *
@@ -114,6 +129,19 @@ struct cubby_cache_attr {
 	cubby_ctor_fn ctor;
 	cubby_dtor_fn dtor;
 	void *context; /* passed to the five callbacks above */
+
+	/*
+	 * Most cells in a magazine, of which a thread holds two: fewer waste
+	 * less, more take the lock less often.  Default: 120, or what 64 KiB
+	 * hold of larger cells, or what is fair among many threads.
+	 */
+	uint64_t magazine_capacity;
+
+	/*
+	 * Most bytes of idle cells in the depot, the magazines that no thread
+	 * holds.  Default: starts at 256 KiB and follows traffic up to 64 MiB.
+	 */
+	uint64_t max_idle_bytes;
 };
 
 static inline void
@@ -148,7 +176,7 @@ cubby_cache_attr_init(struct cubby_cache_attr *attr)
  * with a detail that names the argument.
  *
  * Shape: reserves address space (16 MiB to 32 GiB unless max_objects says
- * how much), populates nothing but 2 KiB of bookkeeping.
+ * how much), populates nothing but 2.4 KiB of bookkeeping.
  * Cost: a few system calls.
  */
 CUBBY_API CUBBY_MUST_USE int
@@ -180,8 +208,10 @@ cubby_cache_create_sized(struct cubby_cache **ret_cache, const char *name,
  * Returns 0 (also for NULL), or, with the cache unchanged and usable,
  *   -CUBBY_ELIVE   objects are still live; the detail counts them and names
  *                  the first ones, cubby_cache_report_live() names them all
- *   -EBUSY         a walk of this cache is open, or cubby_cache_for_each() is
- *                  looking at it
+ *   -EBUSY         a walk or a reserve of this cache is open, or
+ *                  cubby_cache_for_each() is looking at it, or a thread has
+ *                  been stopped (by a debugger) in the middle of an allocation
+ *                  or free; the detail names it
  */
 CUBBY_API CUBBY_MUST_USE int cubby_cache_destroy(struct cubby_cache *cache);
 
@@ -196,23 +226,35 @@ CUBBY_API CUBBY_MUST_USE int
 cubby_cache_destroy_force(struct cubby_cache *cache);
 
 /*
- * Give every page back that holds no live object.  Cubby does so by itself
- * but keeps up to two empty slabs a cache; this call keeps none.
+ * Take the idle cells out of all magazines, also of other threads, and give
+ * every slab's pages back that holds no live object.  Cubby does most of that
+ * by itself, but keeps what the next burst needs: some magazines, and up to
+ * two empty slabs a cache.
  *
  * @ret_bytes: bytes given back; may be NULL.
  *
- * Returns 0, or -EBUSY while a walk of this cache is open.
- * Cost: proportional to the empty slabs; runs fini on their cells.
+ * Returns 0, or -EBUSY while a walk of this cache is open, or a thread has been
+ * stopped in the middle of an allocation or free.
+ * Cost: a few microseconds, and proportional to the idle cells and the empty
+ * slabs; runs fini on the cells of the latter.
  */
 CUBBY_API int cubby_cache_shrink(struct cubby_cache *cache,
 				 uint64_t *ret_bytes);
 
 /*
- * Check the bookkeeping of the cache's slabs (invariants L1 to L6) and of the
- * process's shared granules.
+ * The same for every cache, and for the magazines that are empty.
+ *
+ * Returns 0, or -EBUSY if a cache could not be shrunk; the others were.
+ */
+CUBBY_API int cubby_shrink_all(uint64_t *ret_bytes);
+
+/*
+ * Check the bookkeeping of the cache's slabs (invariants L1 to L6) and
+ * magazines (M1, M2, F3, F4), and of the process's shared granules.
  *
  * Returns the number of contradictions found, 0 in a healthy cache; the detail
- * describes the first.  Never aborts.
+ * describes the first.  1 if a thread has been stopped in the middle of an
+ * allocation or free, which the detail says.  Never aborts.
  * Cost: proportional to the cells; the cache is locked meanwhile.
  */
 CUBBY_API CUBBY_MUST_USE size_t cubby_cache_verify(struct cubby_cache *cache);
@@ -223,16 +265,21 @@ CUBBY_API CUBBY_MUST_USE size_t cubby_cache_verify(struct cubby_cache *cache);
  * Allocate an object: uninitialised, aligned as the cache says.
  *
  * Returns the object, or NULL with errno = ENOMEM: no memory, max_objects or
- * max_bytes reached, init or ctor refused.  Where the last free cells are held
- * up by another thread's fini, it waits for that, up to 100 ms.  A cache that is not one is misuse
- * (bad-cache, dead-cache, other-copy).
+ * max_bytes reached, init or ctor refused.  Before that it takes back what is
+ * idle in the magazines of other threads, and where the last free cells are
+ * held up by another thread's fini, it waits for that, up to 100 ms.  A cache
+ * that was destroyed is misuse (dead-cache).  What never was one crashes, and
+ * one of another copy of the library in the process is recognised by slow
+ * calls only (other-copy): until then it may yield an object of another cache.
  *
  * Ownership: the caller's until cubby_free().
  * Threads: MT-safe; async-signal-safe if the cache's callbacks are.
- * Cost: in this version, a lock and two system calls to mask signals; bulk
- * calls share them.
- * Source: exact-fit slabs after J. Bonwick, "The Slab Allocator: An
- * Object-Caching Kernel Memory Allocator", USENIX 1994.
+ * Cost: about the call itself, mostly: no lock, no atomic instruction, no line
+ * that other threads write.  Once per magazine an exchange of a few atomic
+ * instructions, and at most once per magazine a lock and two system calls.
+ * Source: exact-fit slabs and magazines after J. Bonwick, "The Slab Allocator:
+ * An Object-Caching Kernel Memory Allocator", USENIX 1994, and J. Bonwick and
+ * J. Adams, "Magazines and Vmem", USENIX 2001.
  */
 CUBBY_API CUBBY_MUST_USE void *cubby_alloc(struct cubby_cache *cache);
 
@@ -248,7 +295,9 @@ CUBBY_API CUBBY_MUST_USE void *cubby_zalloc(struct cubby_cache *cache);
  *
  * Anything else than a live object of this cache is misuse: foreign-free,
  * interior-free, double-free (also for a cell that was never allocated but
- * whose slab is in use), wrong-cache, dead-cache.
+ * whose slab is in use), wrong-cache, dead-cache.  All but the last are
+ * reported when the cell goes back to its slab: at the latest by
+ * cubby_cache_shrink() or cubby_cache_destroy().
  *
  * Threads: MT-safe, from any thread; async-signal-safe if dtor and fini are.
  */
@@ -260,19 +309,20 @@ CUBBY_API void cubby_free_any(void *object);
 /*
  * Allocate n objects, all or none.
  *
- * @ret_objects: n pointers, written only on success, in address order as far
- *	as the cache's free cells allow.
+ * @ret_objects: n pointers, in address order as far as the cache's free cells
+ *	allow; undefined on failure.
  *
  * Returns 0, or -ENOMEM with nothing allocated (dtor has run for objects whose
  * ctor had).
- * Cost: one lock visit, whatever n is.
+ * Cost: copies whole magazines, and gets the rest in one lock visit.
  */
 CUBBY_API CUBBY_MUST_USE int cubby_alloc_bulk(struct cubby_cache *cache,
 					      size_t n, void **ret_objects);
 
 /*
  * Free n objects; NULLs among them are skipped.  As cubby_free().
- * Cost: a lock visit for each 256 objects; two on a cache with dtor.
+ * Cost: fills whole magazines; more than the depot may hold goes to the slabs
+ * at once, with a lock visit for each 256 objects.
  */
 CUBBY_API void cubby_free_bulk(struct cubby_cache *cache, size_t n,
 			       void *const *objects);
@@ -288,9 +338,11 @@ CUBBY_API void cubby_free_bulk(struct cubby_cache *cache, size_t n,
 CUBBY_API struct cubby_cache *cubby_cache_of(const void *address);
 
 /*
- * 1 if `object` is the first byte of a live object of this cache, else 0.
+ * 1 if `object` is the first byte of a live object of this cache, else 0; or
+ * -EBUSY if a thread has been stopped in the middle of an allocation or free.
  * With other threads allocating and freeing, the answer may be old when it
  * arrives.
+ * Cost: the cache stands still for a few microseconds; for debugging.
  */
 CUBBY_API int cubby_is_live(struct cubby_cache *cache, const void *object);
 
@@ -330,7 +382,8 @@ CUBBY_API int cubby_cache_for_each(cubby_cache_fn fn, void *context);
  *	  0x7f3a40000000 cell 0
  *	  0x7f3a40000040 cell 2
  *
- * Returns 0, -ENOMEM (no memory for the snapshot), or the negative errno of
+ * Returns 0, -ENOMEM (no memory for the snapshot), -EBUSY (a thread has been
+ * stopped in the middle of an allocation or free), or the negative errno of
  * write(2).
  */
 CUBBY_API int cubby_cache_report_live(struct cubby_cache *cache, int fd);

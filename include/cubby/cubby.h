@@ -28,6 +28,7 @@
  * error.h    how Cubby says no
  * layout.h   a type's slots, declared once
  * cache.h    caches and objects
+ * reserve.h  allocations that cannot fail
  * walk.h     the live objects of a cache
  * stats.h    what a cache holds
  */
@@ -38,6 +39,7 @@
 #include <cubby/error.h>
 #include <cubby/layout.h>
 #include <cubby/cache.h>
+#include <cubby/reserve.h>
 #include <cubby/walk.h>
 #include <cubby/stats.h>
 

@@ -72,7 +72,7 @@ enum cubby_misuse_code {
 	CUBBY_MISUSE_WRONG_CACHE = 4,   /* wrong-cache */
 	CUBBY_MISUSE_BAD_CACHE = 5,     /* bad-cache */
 	CUBBY_MISUSE_DEAD_CACHE = 6,    /* dead-cache */
-	CUBBY_MISUSE_OTHER_COPY = 7,    /* other-copy */
+	CUBBY_MISUSE_OTHER_COPY = 7,    /* other-copy; by slow calls only */
 	CUBBY_MISUSE_ZERO_INIT = 8,     /* zero-init */
 	CUBBY_MISUSE_CORRUPTION = 9     /* corruption */
 };

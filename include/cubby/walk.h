@@ -12,8 +12,9 @@
  *			sum += truck->lat;
  *	cubby_walk_destroy(walk);
  *
- * Caveats first: the walk does not keep objects alive and does not lock them.
- * Every object that was allocated before cubby_walk_create() returned and is
+ * Caveats first: the walk does not keep objects alive and does not lock them:
+ * whoever reads what it visits sees to it that nobody frees it meanwhile.
+ * Every object that was allocated before the call of cubby_walk_create() and is
  * not freed before cubby_walk_destroy() is visited exactly once; any other at
  * most once.  An object may be visited before its owner has filled it in.
  * One that is freed during the walk may still be visited: its memory stays
@@ -44,10 +45,12 @@ struct cubby_run {
  *
  * @ret_walk: for one thread at a time; written only on success.
  *
- * Returns 0; -EINVAL for a NULL ret_walk; -ENOMEM.  While walks are open the
- * cache cannot be destroyed or shrunk (-EBUSY) and returns no pages by itself;
- * alloc and free go on.
- * Cost: one bit a cell copied under the cache's lock; of a full slab, one bit.
+ * Returns 0; -EINVAL for a NULL ret_walk; -ENOMEM; -EBUSY if a thread has been
+ * stopped in the middle of an allocation or free (the detail names it).  While
+ * walks are open the cache cannot be destroyed or shrunk (-EBUSY) and returns
+ * no pages by itself; alloc and free go on.
+ * Cost: the cache stands still while one bit a cell is copied (of a full slab,
+ * one bit) and the idle cells' are cleared; alloc and free take a lock then.
  */
 CUBBY_API CUBBY_MUST_USE int cubby_walk_create(struct cubby_walk **ret_walk,
 					       struct cubby_cache *cache);

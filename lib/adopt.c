@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 5: adopt - what a fork child does with the other threads' magazines
+ *
+ * Theory
+ *
+ * The child has one thread.  The others stand where they were when the parent
+ * forked, for ever; all locks were held by the thread that forked, so they
+ * stand outside of any locked section, but maybe inside a bracket.
+ *
+ *	gates     are opened: who closed them is gone
+ *	preparing its cells go back to the slabs
+ *	blocks    of other stripes are emptied into the depots; every word of a
+ *	          block is whole, as each was stored in one piece
+ *	orphans   magazines that nothing reaches: another thread had them in
+ *	          hand in a bracket.  They are put where they belong
+ *
+ * Reachable wins over state: a magazine's state is written before or after the
+ * store that moves it, so it may say "in flight" of one that a block still
+ * holds; adopting that would own its cells twice.  So first all that is
+ * reachable is marked, and the rest adopted.  Only if another thread was
+ * inside a bracket is there anything to look for.
+ *
+ * An object that another thread was about to push, or had just popped, is not
+ * in a magazine or still in one: it is a leak in the child, or idle.
+ *
+ * A child that a signal handler forked, with its own thread inside a bracket,
+ * does not look for orphans: it may hold one itself, and will put it back.
+ */
+#include "cache.h"
+
+#include "fork.h"
+#include "registry.h"
+
+void
+cubby__adopt_cache(struct cubby_cache *cache)
+{
+	struct front *front = &cache->front;
+	struct faults faults = { 0 };
+
+	while (front->preparing != 0) {
+		uint32_t number = front->preparing;
+
+		front->preparing = magazine_next(number);
+		cubby__depot_flush_locked(cache, number, &faults);
+	}
+	if (front->n_closed != 0) {
+		front->n_closed = 1;
+		cubby__quiesce_open(cache);
+	}
+}
+
+/* ------------------------------ other stripes ------------------------------ */
+
+static bool others_were_busy;
+
+static void
+bury(struct stripe *stripe)
+{
+	others_were_busy |= stripe->busy != 0;
+	for (uint32_t i = 1; i < stripe->n_blocks; i++) {
+		struct block *block = &stripe->blocks[i];
+		struct cubby_cache *cache = cubby__front_user_of(block);
+
+		if (cache != NULL)
+			cubby__front_empty_block(cache, block);
+	}
+}
+
+/* --------------------------------- orphans -------------------------------- */
+
+static void
+mark(uint32_t number, void *context)
+{
+	uint64_t *n_cells = context;
+
+	if (n_cells != NULL)
+		*n_cells += magazine(number)->count;
+	magazine_set_state(magazine(number), MAGAZINE_REACHED);
+}
+
+static void
+mark_block(const struct block *block)
+{
+	uint64_t loaded = block_get(&block->loaded);
+	uint64_t previous = block_get(&block->previous);
+
+	if (loaded != 0)
+		mark(magazine_of_cursor(loaded), NULL);
+	if (previous != 0)
+		mark(magazine_of_cursor(previous), NULL);
+}
+
+/* What the depot of a cache reaches; its count is made right (F4). */
+static void
+mark_depot(struct cubby_cache *cache)
+{
+	struct front *front = &cache->front;
+	uint64_t n_cells = 0;
+	uint32_t number = front->aged_first;
+
+	for (; number != 0; number = magazine_next(number))
+		mark(number, &n_cells);
+	cubby__magazine_for_each(&front->young, mark, &n_cells);
+	__atomic_store_n(&front->n_depot, (int64_t)n_cells, __ATOMIC_RELAXED);
+}
+
+static void
+mark_all(const struct stripe *mine)
+{
+	struct cubby_cache *cache;
+
+	for (uint32_t i = 1; mine != NULL && i < mine->n_blocks; i++)
+		mark_block(&mine->blocks[i]);
+	for (uint32_t id = 1; (cache = cubby__registry_by_id(id)) != NULL;
+	     id++)
+		if (cache->state == CACHE_LIVE || cache->state == CACHE_DYING)
+			mark_depot(cache);
+	cubby__magazine_for_each_empty(mark, NULL);
+}
+
+static void
+adopt(uint32_t number)
+{
+	struct magazine *it = magazine(number);
+	struct cubby_cache *cache = cubby__registry_by_id((uint32_t)it->cache);
+
+	if (cache != NULL && cache->state == CACHE_LIVE)
+		cubby__depot_put(&cache->front, number);
+	else
+		cubby__magazine_give_empty(number);
+}
+
+static bool
+is_orphan(uint32_t number)
+{
+	enum magazine_state state = magazine_get_state(magazine(number));
+
+	if (PLANTED(ADOPT_BY_STATE))
+		return state == MAGAZINE_IN_FLIGHT;
+	/* UNUSED: of a dropped page, or lost before its first use. */
+	return state != MAGAZINE_REACHED && state != MAGAZINE_UNUSED;
+}
+
+static void
+adopt_orphans(const struct stripe *mine)
+{
+	uint32_t n = cubby__magazine_n_used();
+
+	if (!PLANTED(ADOPT_BY_STATE))
+		mark_all(mine);
+	for (uint32_t number = 1; number < n; number++)
+		if (is_orphan(number))
+			adopt(number);
+	for (uint32_t number = 1; number < n; number++)
+		if (magazine_get_state(magazine(number)) == MAGAZINE_REACHED)
+			magazine_set_state(magazine(number),
+					   MAGAZINE_IN_DEPOT);
+}
+
+void
+cubby__adopt_stripes(void)
+{
+	const struct stripe *mine;
+
+	if (!cubby__stripe_works())
+		return;
+	others_were_busy = false;
+	if (PLANTED(ADOPT_BY_STATE))
+		adopt_orphans(NULL);
+	cubby__stripe_fork_child(bury);
+	mine = cubby__stripe_current();
+	if (others_were_busy && (mine == NULL || mine->busy == 0) &&
+	    !PLANTED(ADOPT_BY_STATE))
+		adopt_orphans(mine);
+}

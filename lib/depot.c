@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 5: depot - magazines between the threads and the slabs
+ *
+ * Theory
+ *
+ * The depot of a cache has a lock-free stack of magazines (`young`), which the
+ * exchanges of front.c use, and a queue of aged ones under the slab lock.
+ *
+ * Refill (slab lock): a few magazines are filled with the lowest free cells,
+ * aged magazines first; one is loaded, the others go to the depot.
+ *
+ * Flush (slab lock): when the depot holds more than its bound, two magazines
+ * are merged; the low half of their cells is kept, as an aged magazine, and
+ * the high half goes back to the slabs.  As each visit takes the oldest aged
+ * one and a young one, what is kept wanders down, and the top of the range
+ * empties: 10,000 idle cells then pin a few slabs and not all.
+ *
+ * Where few cells are in use, and so those in the blocks of idle threads count,
+ * a flush takes these back as well, from a few threads at a visit.
+ *
+ * What follows traffic, decided at refills and flushes only:
+ *
+ *	batch     doubles at each refill from the slabs, up to 4 magazines or
+ *	          64 KiB; what of it fits in a magazine is the capacity
+ *	bound     doubles when 64 times in turn a refill came within 100 ms of
+ *	          a flush: waves that the depot is too small for
+ *	both      halve each time that 16 bounds were flushed without a refill,
+ *
+ * but the batch not below a 64th of the cells in use, so that magazines get
+ * small only where few objects are left.  So a cache that only frees ends with
+ * small magazines and a small depot.
+ */
+#include "bits.h"
+#include "cache.h"
+#include "options.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define BATCH_BYTES_MAX (64 * KIB)
+/*
+ * Cells idle in the blocks of all threads: 512 KiB a cache, but magazines of
+ * 64 cells however many threads there are.
+ */
+#define BLOCKS_BYTES_MAX (512 * KIB)
+#define CAPACITY_FAIR_MIN 64
+
+#define BATCH_START 16
+#define BATCH_MIN 8
+
+/* As many batches fit into the cells in use, at least. */
+#define BATCHES_IN_USE 64
+
+#define BOUND_BYTES_START (256 * KIB)
+#define BOUND_BYTES_MIN (16 * KIB)
+#define BOUND_BYTES_MAX (64 * MIB)
+
+/* "Soon", and the windows in which traffic is judged. */
+#define SOON_MS 100
+#define WAVES 64
+#define WINDOW_BOUNDS 16
+
+/*
+ * A flush also empties the blocks of so many threads where idle cells may be a
+ * quarter of all in use.
+ */
+#define STRIPES_PER_VISIT 4
+#define SWEEP_SHARE 4
+
+/* Empty magazines for the blocks of the threads that free. */
+#define EMPTIES_READY 16
+
+#define MERGE_CELLS_MAX (2 * MAGAZINE_CAPACITY_MAX)
+
+static uint64_t idle_limit_bytes = 64 * MIB;
+OPTION_ROW(idle, OPTION_NUMBER, &idle_limit_bytes, NULL,
+	   "bytes that all depots together should not exceed");
+
+static int64_t idle_bytes;
+
+uint64_t
+cubby__depot_idle_bytes(void)
+{
+	int64_t bytes = __atomic_load_n(&idle_bytes, __ATOMIC_RELAXED);
+
+	return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+uint64_t
+cubby__depot_idle_limit_bytes(void)
+{
+	return idle_limit_bytes;
+}
+
+/* ------------------------------- young and aged --------------------------- */
+
+/* The count of the depot after a magazine came or went. */
+static int64_t
+count_depot(struct front *front, int64_t n_cells)
+{
+	return __atomic_add_fetch(&front->n_depot, n_cells, __ATOMIC_RELAXED);
+}
+
+void
+cubby__depot_put(struct front *front, uint32_t number)
+{
+	struct magazine *it = magazine(number);
+
+	if (it->count == 0) {
+		cubby__magazine_give_empty(number);
+		return;
+	}
+	magazine_set_state(it, MAGAZINE_IN_DEPOT);
+	count_depot(front, it->count);
+	cubby__magazine_push(&front->young, number);
+}
+
+uint32_t
+cubby__depot_get(struct front *front)
+{
+	uint32_t number = cubby__magazine_pop(&front->young);
+
+	if (number != 0) {
+		magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
+		count_depot(front, -(int64_t)magazine(number)->count);
+	}
+	return number;
+}
+
+static void
+push_aged(struct front *front, uint32_t number)
+{
+	magazine_set_next(number, 0);
+	magazine_set_state(magazine(number), MAGAZINE_IN_DEPOT);
+	count_depot(front, magazine(number)->count);
+	if (front->aged_last != 0)
+		magazine_set_next(front->aged_last, number);
+	else
+		front->aged_first = number;
+	front->aged_last = number;
+}
+
+static uint32_t
+pop_aged(struct front *front)
+{
+	uint32_t number = front->aged_first;
+
+	if (number == 0)
+		return 0;
+	front->aged_first = magazine_next(number);
+	if (front->aged_first == 0)
+		front->aged_last = 0;
+	magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
+	count_depot(front, -(int64_t)magazine(number)->count);
+	return number;
+}
+
+/* --------------------------- what follows traffic ------------------------- */
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* The largest magazine, so that all threads' do not hold too much idle. */
+static uint64_t
+capacity_limit(const struct cubby_cache *cache)
+{
+	uint64_t fair = BLOCKS_BYTES_MAX / (2 * max_u64(cubby__stripe_n(), 1) *
+					    cache->region.geometry.cell_bytes);
+
+	return min_u64(max_u64(fair, CAPACITY_FAIR_MIN),
+		       cache->front.capacity_max);
+}
+
+static void
+set_batch(struct cubby_cache *cache, uint64_t batch)
+{
+	struct front *front = &cache->front;
+
+	front->batch = (uint32_t)max_u64(min_u64(batch, front->batch_max), 1);
+	__atomic_store_n(&front->capacity,
+			 (uint32_t)min_u64(front->batch,
+					   capacity_limit(cache)),
+			 __ATOMIC_RELAXED);
+}
+
+static void
+set_bound(struct front *front, uint64_t bound_cells)
+{
+	__atomic_store_n(&front->bound_cells, bound_cells, __ATOMIC_RELAXED);
+}
+
+/* The cache's part of what all depots hold: right at each lock visit. */
+static void
+count_process(struct cubby_cache *cache)
+{
+	struct front *front = &cache->front;
+	int64_t n_cells = __atomic_load_n(&front->n_depot, __ATOMIC_RELAXED);
+	uint64_t bytes = (uint64_t)(n_cells > 0 ? n_cells : 0) *
+			 (cache->region.geometry.cell_bytes + sizeof(void *));
+
+	__atomic_add_fetch(&idle_bytes,
+			   (int64_t)(bytes - front->counted_bytes),
+			   __ATOMIC_RELAXED);
+	front->counted_bytes = bytes;
+}
+
+static void
+grow_bound(struct front *front)
+{
+	front->n_waves = 0;
+	set_bound(front, min_u64(2 * front->bound_cells, front->bound_max));
+}
+
+/* A refill found nothing in the depot and goes to the slabs. */
+static void
+adapt_to_refill(struct cubby_cache *cache)
+{
+	struct front *front = &cache->front;
+
+	front->n_refills++;
+	front->flushed_cells = 0;
+	if (front->only_frees)
+		set_bound(front,
+			  max_u64(front->bound_cells, front->bound_start));
+	front->only_frees = false;
+	set_batch(cache, front->batch * 2);
+	if (front->flushed_at_ms == 0)
+		return;
+	if (now_ms() - front->flushed_at_ms >= SOON_MS)
+		front->n_waves = 0;
+	else if (++front->n_waves == WAVES)
+		grow_bound(front);
+	front->flushed_at_ms = 0;
+}
+
+static void
+adapt_to_flush(struct cubby_cache *cache, uint64_t n_cells)
+{
+	struct front *front = &cache->front;
+	uint64_t least = max_u64(BATCH_MIN,
+				 cache->slabs.n_live / BATCHES_IN_USE);
+
+	front->n_flushes++;
+	front->flushed_at_ms = now_ms();
+	front->flushed_cells += n_cells;
+	if (front->flushed_cells >= WINDOW_BOUNDS * front->bound_cells)
+		front->only_frees = true;
+	if (!front->only_frees)
+		return;
+	set_batch(cache, min_u64(least, front->batch));
+	set_bound(front, min_u64(4 * least, front->bound_cells));
+}
+
+/* The bound as things stand in the process. */
+uint64_t
+cubby__depot_bound(const struct front *front)
+{
+	if (unlikely(cubby__depot_idle_bytes() > idle_limit_bytes))
+		return front->bound_min;
+	return __atomic_load_n(&front->bound_cells, __ATOMIC_RELAXED);
+}
+
+void
+cubby__depot_note_peak(struct cubby_cache *cache)
+{
+	int64_t n_depot = __atomic_load_n(&cache->front.n_depot,
+					  __ATOMIC_RELAXED);
+	int64_t n_live = (int64_t)cache->slabs.n_live - n_depot;
+
+	if (n_live > 0)
+		cache->front.n_live_peak = max_u64(cache->front.n_live_peak,
+						   (uint64_t)n_live);
+}
+
+/* ---------------------------------- refill -------------------------------- */
+
+/* Fill an empty magazine with the lowest free cells, the lowest on top. */
+static uint32_t
+fill_from_slabs(struct cubby_cache *cache, uint32_t number, uint32_t n)
+{
+	struct magazine *it = magazine(number);
+	void **objects = magazine_cells(it);
+	uint64_t cells[MAGAZINE_CAPACITY_MAX];
+	enum slab_refusal why;
+
+	n = (uint32_t)cubby__slab_take(&cache->slabs, min_u64(n, it->capacity),
+				       cells, &why);
+	for (uint32_t i = 0; i < n; i++)
+		objects[n - 1 - i] = region_object(&cache->region, cells[i]);
+	it->count = (uint16_t)n;
+	return n;
+}
+
+/* How many cells a refill should take: a few near a limit. */
+static uint32_t
+batch_now(const struct cubby_cache *cache)
+{
+	const struct slab_set *slabs = &cache->slabs;
+	uint64_t n_left = slabs->max_cells - slabs->n_live;
+
+	if (!slabs->max_is_limit)
+		return cache->front.batch;
+	return (uint32_t)min_u64(cache->front.batch, max_u64(n_left / 8, 1));
+}
+
+/* Magazines with cells, aged ones first: how many. */
+static unsigned
+gather(struct cubby_cache *cache, uint32_t *numbers)
+{
+	struct front *front = &cache->front;
+	unsigned n = 0;
+	uint32_t left;
+
+	while (n < MAGAZINES_PER_VISIT && (numbers[n] = pop_aged(front)) != 0)
+		n++;
+	if (n != 0)
+		return n;
+	cubby__depot_note_peak(cache);
+	adapt_to_refill(cache);
+	left = batch_now(cache);
+	/* Frees must not want for empties before the depot is full. */
+	cubby__magazine_make_ready(
+		div_up(front->bound_cells, front->capacity) + EMPTIES_READY);
+	while (n < MAGAZINES_PER_VISIT && left != 0) {
+		uint32_t number = cubby__magazine_take_empty(
+			cache->id, front->capacity, true);
+		uint32_t n_filled;
+
+		if (number == 0)
+			break;
+		n_filled = fill_from_slabs(cache, number, left);
+		if (n_filled == 0) {
+			cubby__magazine_give_empty(number);
+			break;
+		}
+		left -= n_filled;
+		numbers[n++] = number;
+	}
+	return n;
+}
+
+void
+cubby__depot_flush_locked(struct cubby_cache *cache, uint32_t number,
+			  struct faults *faults)
+{
+	struct magazine *it = magazine(number);
+	void **objects = magazine_cells(it);
+
+	for (uint32_t i = 0; i < it->count; i++)
+		cubby__direct_give_locked(cache, objects[i], faults);
+	cubby__magazine_give_empty(number);
+}
+
+static bool
+needs_init(const struct cubby_cache *cache, uint32_t number)
+{
+	struct magazine *it = magazine(number);
+	void **objects = magazine_cells(it);
+	uint64_t cell;
+
+	for (uint32_t i = 0; cache->inited != NULL && i < it->count; i++) {
+		cubby__region_find(&cache->region, objects[i], &cell);
+		if (!cell_side_test(cache->inited, cell))
+			return true;
+	}
+	return false;
+}
+
+/* Give the lowest n places' cells back, and close the gap. */
+static void
+give_lowest(struct cubby_cache *cache, uint32_t number, uint32_t n)
+{
+	struct magazine *it = magazine(number);
+	void **objects = magazine_cells(it);
+	struct faults faults = { 0 };
+
+	for (uint32_t i = 0; i < n; i++)
+		cubby__direct_give_locked(cache, objects[i], &faults);
+	it->count = (uint16_t)(it->count - n);
+	for (uint32_t i = 0; n != 0 && i < it->count; i++)
+		objects[i] = objects[i + n];
+}
+
+/*
+ * Run init, without the lock, on the cells of a magazine that need it, the top
+ * first: how many are left when it refuses one.
+ */
+static uint32_t
+init_cells(struct cubby_cache *cache, uint32_t number)
+{
+	void **objects = magazine_cells(magazine(number));
+	uint32_t left = magazine(number)->count;
+
+	while (left > 0 && cubby__direct_init(cache, 1, &objects[left - 1]))
+		left--;
+	return left;
+}
+
+static bool
+is_among(uint32_t number, unsigned n, const uint32_t *numbers)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (numbers[i] == number)
+			return true;
+	return false;
+}
+
+/* Take these out of the list; others may have been put in front of them. */
+static void
+unlink_preparing(struct front *front, unsigned n, const uint32_t *numbers)
+{
+	uint32_t number = front->preparing;
+	uint32_t kept = 0;
+
+	while (number != 0) {
+		uint32_t next = magazine_next(number);
+
+		if (!is_among(number, n, numbers)) {
+			magazine_set_next(number, kept);
+			kept = number;
+		}
+		number = next;
+	}
+	front->preparing = kept;
+}
+
+/*
+ * See to it that all cells of these magazines are initialised.  While the lock
+ * is let go they are in the list `preparing` (F5).  What is refused goes back,
+ * and all that was to come after it.  How many magazines are left.
+ */
+static unsigned
+prepare(struct cubby_cache *cache, unsigned n, uint32_t *numbers,
+	sigset_t *saved)
+{
+	struct front *front = &cache->front;
+	uint32_t left[MAGAZINES_PER_VISIT];
+	unsigned n_good = 0;
+	bool refused = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		magazine_set_next(numbers[i], front->preparing);
+		front->preparing = numbers[i];
+	}
+	cubby__lock_release(&cache->lock, saved);
+	for (unsigned i = 0; i < n; i++) {
+		left[i] = refused ? magazine(numbers[i])->count :
+				    init_cells(cache, numbers[i]);
+		refused |= left[i] != 0;
+	}
+	cubby__lock_acquire(&cache->lock, saved);
+	unlink_preparing(front, n, numbers);
+	for (unsigned i = 0; i < n; i++) {
+		give_lowest(cache, numbers[i], left[i]);
+		if (magazine(numbers[i])->count != 0)
+			numbers[n_good++] = numbers[i];
+		else
+			cubby__magazine_give_empty(numbers[i]);
+	}
+	return n_good;
+}
+
+int
+cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,
+		    unsigned *ret_n, sigset_t *saved)
+{
+	unsigned n_filled = gather(cache, numbers);
+	unsigned n = n_filled;
+
+	for (unsigned i = 0; i < n_filled; i++)
+		if (needs_init(cache, numbers[i])) {
+			n = prepare(cache, n_filled, numbers, saved);
+			break;
+		}
+	count_process(cache);
+	*ret_n = n;
+	if (n == 0)
+		return n_filled != 0 ? -ENOMEM : -EAGAIN;
+	return 0;
+}
+
+/* ---------------------------------- flush --------------------------------- */
+
+static void
+swap_cells(uint64_t *a, uint64_t *b)
+{
+	uint64_t c = *a;
+
+	*a = *b;
+	*b = c;
+}
+
+/* Reorder so that the k lowest stand first (C. A. R. Hoare, Find, 1961). */
+static void
+find_lowest(uint64_t *cells, int64_t n, int64_t k)
+{
+	int64_t low = 0, high = n - 1;
+
+	while (low < high) {
+		uint64_t pivot = cells[low + (high - low) / 2];
+		int64_t i = low, j = high;
+
+		while (i <= j) {
+			while (cells[i] < pivot)
+				i++;
+			while (cells[j] > pivot)
+				j--;
+			if (i <= j)
+				swap_cells(&cells[i++], &cells[j--]);
+		}
+		if (k <= j)
+			high = j;
+		else if (k >= i)
+			low = i;
+		else
+			return;
+	}
+}
+
+/* The numbers of a magazine's cells; what is no cell is noted and dropped. */
+static uint32_t
+unload(struct cubby_cache *cache, uint32_t number, uint64_t *cells,
+       struct faults *faults)
+{
+	struct magazine *it = magazine(number);
+	void **objects = magazine_cells(it);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < it->count; i++)
+		if (likely(cubby__direct_find_locked(cache, objects[i],
+						     &cells[n], faults)))
+			n++;
+	it->count = 0;
+	return n;
+}
+
+/* Put cells in a magazine, the lowest ones on top as far as they are sorted. */
+static void
+load(struct cubby_cache *cache, uint32_t number, uint32_t n,
+     const uint64_t *cells)
+{
+	struct magazine *it = magazine(number);
+	void **objects = magazine_cells(it);
+
+	for (uint32_t i = 0; i < n; i++)
+		objects[n - 1 - i] = region_object(&cache->region, cells[i]);
+	it->count = (uint16_t)n;
+}
+
+/* Merge two magazines, keep the low half, flush the high one: cells gone. */
+static uint32_t
+merge(struct cubby_cache *cache, uint32_t first, uint32_t second,
+      struct faults *faults)
+{
+	uint64_t cells[MERGE_CELLS_MAX];
+	uint32_t n = unload(cache, first, cells, faults);
+	uint32_t n_kept, i;
+
+	if (second != 0)
+		n += unload(cache, second, cells + n, faults);
+	n_kept = (uint32_t)min_u64(n / 2, magazine(first)->capacity);
+	find_lowest(cells, n, n_kept);
+	for (i = n_kept; i < n; i++)
+		cubby__direct_give_cell_locked(cache, cells[i], faults);
+	if (second != 0)
+		cubby__magazine_give_empty(second);
+	load(cache, first, n_kept, cells);
+	if (n_kept != 0)
+		push_aged(&cache->front, first);
+	else
+		cubby__magazine_give_empty(first);
+	return n - n_kept;
+}
+
+/*
+ * Frees outnumber allocations, and much of what is in use may be idle in
+ * threads that do nothing: take some of that back as well.
+ */
+static void
+sweep(struct cubby_cache *cache, struct faults *faults)
+{
+	uint64_t n_maybe_idle = (uint64_t)cubby__stripe_n() * 2 *
+				cache->front.capacity;
+
+	if (n_maybe_idle >= cache->slabs.n_live / SWEEP_SHARE)
+		cubby__quiesce_sweep_locked(cache, STRIPES_PER_VISIT, faults);
+}
+
+/* One visit: up to four magazines, two and two. */
+static void
+flush_locked(struct cubby_cache *cache, sigset_t *saved, struct faults *faults)
+{
+	struct front *front = &cache->front;
+	uint32_t n_flushed = 0;
+
+	for (unsigned i = 0; i < MAGAZINES_PER_VISIT / 2; i++) {
+		uint32_t first = cubby__depot_get(front);
+		uint32_t second = pop_aged(front);
+
+		if (second == 0)
+			second = cubby__depot_get(front);
+		if (first == 0) {
+			first = second;
+			second = 0;
+		}
+		if (first == 0)
+			break;
+		n_flushed += merge(cache, first, second, faults);
+	}
+	sweep(cache, faults);
+	adapt_to_flush(cache, n_flushed);
+	cubby__depot_note_peak(cache);
+	count_process(cache);
+	cubby__direct_trim_locked(cache, cache->n_kept_empty, saved);
+}
+
+COLD void
+cubby__depot_flush(struct cubby_cache *cache)
+{
+	struct faults faults = { 0 };
+	sigset_t saved;
+
+	cubby__lock_acquire(&cache->lock, &saved);
+	if (cache->front.gate != 0)
+		flush_locked(cache, &saved, &faults);
+	cubby__lock_release(&cache->lock, &saved);
+	if (unlikely(faults.n != 0))
+		cubby__direct_report(cache, &faults);
+}
+
+bool
+cubby__depot_overflows(const struct front *front)
+{
+	int64_t n_depot = __atomic_load_n(&front->n_depot, __ATOMIC_RELAXED);
+
+	return n_depot > 0 && (uint64_t)n_depot > cubby__depot_bound(front);
+}
+
+void
+cubby__depot_init(struct cubby_cache *cache)
+{
+	struct front *front = &cache->front;
+	uint64_t cell_bytes = cache->region.geometry.cell_bytes;
+
+	if (front->capacity_max == 0)
+		front->capacity_max = MAGAZINE_CAPACITY_MAX;
+	front->batch_max = (uint32_t)max_u64(
+		min_u64(BATCH_BYTES_MAX / cell_bytes,
+			MAGAZINES_PER_VISIT * front->capacity_max),
+		1);
+	front->capacity_max = (uint32_t)min_u64(front->batch_max,
+						front->capacity_max);
+	if (front->bound_max == 0)
+		front->bound_max = BOUND_BYTES_MAX / cell_bytes;
+	front->bound_start = min_u64(
+		max_u64(BOUND_BYTES_START / cell_bytes, 2), front->bound_max);
+	front->bound_min = min_u64(max_u64(BOUND_BYTES_MIN / cell_bytes, 1),
+				   front->bound_max);
+	set_batch(cache, BATCH_START / 2);
+	set_bound(front, front->bound_start);
+}
+
+void
+cubby__depot_fini(struct cubby_cache *cache)
+{
+	__atomic_sub_fetch(&idle_bytes, (int64_t)cache->front.counted_bytes,
+			   __ATOMIC_RELAXED);
+}

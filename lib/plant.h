@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 0: plant - bugs that are compiled in on purpose
+ *
+ * A harness that has never caught anything proves nothing.  With
+ * -DCUBBY_PLANT=CUBBY_PLANT_x one rule of the fast path is broken, and the
+ * stress test must say so (tests/tools/test_plants.sh); the same rules are
+ * broken in the models of tests/model.  Release builds have none of this.
+ */
+#ifndef CUBBY__PLANT_H
+#define CUBBY__PLANT_H
+
+#define CUBBY_PLANT_NONE 0
+#define CUBBY_PLANT_NO_TAG 1      /* stacks without a tag */
+#define CUBBY_PLANT_NO_RECHECK 2  /* the gate is read before the bracket */
+#define CUBBY_PLANT_SWING 3       /* blocks are emptied with the gate open */
+#define CUBBY_PLANT_LOCKED_WAIT 4 /* waiting for busy under the slab lock */
+#define CUBBY_PLANT_ADOPT_BY_STATE 5 /* orphans by state, reachable or not */
+
+#ifndef CUBBY_PLANT
+#define CUBBY_PLANT CUBBY_PLANT_NONE
+#endif
+
+#define PLANTED(bug) (CUBBY_PLANT == CUBBY_PLANT_##bug)
+
+/* Widen the window of a planted bug, so that it is met in seconds. */
+#if CUBBY_PLANT != CUBBY_PLANT_NONE
+#include <sched.h>
+#define PLANT_DELAY(bug)                                                      \
+	do {                                                                  \
+		static __thread unsigned plant_turn                           \
+			__attribute__((tls_model("initial-exec")));           \
+		if (PLANTED(bug) && ++plant_turn % 16 == 0)                   \
+			sched_yield();                                        \
+	} while (0)
+#else
+#define PLANT_DELAY(bug) ((void)0)
+#endif
+
+#endif /* CUBBY__PLANT_H */

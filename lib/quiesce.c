@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 5: quiesce - one cache stands still while the process runs
+ *
+ * Theory
+ *
+ *	close the gate (slab lock)     later allocs and frees of this cache
+ *	                               take the slab lock
+ *	fence, wait for busy (no lock) earlier ones are over
+ *	take the slab lock             now every cell of the cache is accounted
+ *	                               for, and its blocks may be written (T4)
+ *	open the gate, unlock
+ *
+ * This is the one primitive behind walk, is-live, leak report, shrink, verify,
+ * exact statistics and destroy.  Where a thread does not leave its bracket
+ * (it is stopped) it gives up after 100 ms.
+ *
+ * Signals are blocked from begin to end: no handler of this thread's meets the
+ * cache half closed, and none forks there.
+ */
+#include "bits.h"
+#include "cache.h"
+#include "error.h"
+
+#include <errno.h>
+
+/* ------------------------------- the gate --------------------------------- */
+
+static void
+set_gate(struct cubby_cache *cache, uint32_t gate, uint32_t published)
+{
+	__atomic_store_n(&cache->front.gate, gate, __ATOMIC_RELEASE);
+	__atomic_store_n(&cache->fast.offset_bytes, published,
+			 __ATOMIC_RELEASE);
+}
+
+void
+cubby__quiesce_close(struct cubby_cache *cache)
+{
+	cache->front.n_closed++;
+	if (!PLANTED(SWING))
+		set_gate(cache, 0, 0);
+}
+
+void
+cubby__quiesce_open(struct cubby_cache *cache)
+{
+	if (--cache->front.n_closed == 0)
+		set_gate(cache, cache->front.block, cache->front.published);
+}
+
+static int
+wait_for_brackets(struct cubby_cache *cache)
+{
+	pid_t tid = 0;
+	int err = PLANTED(SWING) ? 0 : cubby__stripe_wait(&tid);
+
+	if (!err)
+		return 0;
+	return cubby__error_set(
+		err,
+		"cache '%s': thread %d has been stopped in the middle of an "
+		"allocation or a free; let it go on, then try again",
+		cache->name, (int)tid);
+}
+
+int
+cubby__quiesce_begin(struct cubby_cache *cache, sigset_t *ret_saved)
+{
+	int err;
+
+	cubby__lock_block_signals(ret_saved);
+	cubby__lock_acquire_nested(&cache->lock);
+	cache->front.n_quiesces++;
+	cubby__quiesce_close(cache);
+	if (cache->front.block == 0)
+		return 0;
+	if (!PLANTED(LOCKED_WAIT))
+		cubby__lock_release_nested(&cache->lock); /* T3 */
+	err = wait_for_brackets(cache);
+	if (!PLANTED(LOCKED_WAIT))
+		cubby__lock_acquire_nested(&cache->lock);
+	if (err)
+		cubby__quiesce_end(cache, ret_saved);
+	return err;
+}
+
+void
+cubby__quiesce_end(struct cubby_cache *cache, const sigset_t *saved)
+{
+	cubby__quiesce_open(cache);
+	cubby__lock_release(&cache->lock, saved);
+}
+
+/* --------------------------------- idle cells ----------------------------- */
+
+struct visitor {
+	void (*visit)(void *context, const void *object);
+	void *context;
+};
+
+static void
+visit_cells(const struct magazine *it, uint32_t count,
+	    const struct visitor *visitor)
+{
+	void **objects = magazine_cells((struct magazine *)it);
+
+	for (uint32_t i = 0; i < count; i++)
+		visitor->visit(visitor->context, objects[i]);
+}
+
+static uint32_t
+cursor_count(uint64_t cursor)
+{
+	return cursor == 0 ?
+		       0 :
+		       magazine_cursor_count(
+			       cursor,
+			       magazine(magazine_of_cursor(cursor))->capacity);
+}
+
+static void
+visit_cursor(const uint64_t *word, const struct visitor *visitor)
+{
+	uint64_t cursor = block_get(word);
+
+	if (cursor != 0)
+		visit_cells(magazine(magazine_of_cursor(cursor)),
+			    cursor_count(cursor), visitor);
+}
+
+static void
+visit_list(uint32_t number, const struct visitor *visitor)
+{
+	for (; number != 0; number = magazine_next(number))
+		visit_cells(magazine(number), magazine(number)->count,
+			    visitor);
+}
+
+void
+cubby__quiesce_for_each(struct cubby_cache *cache,
+			void (*visit)(void *context, const void *object),
+			void *context)
+{
+	const struct front *front = &cache->front;
+	const struct visitor visitor = { visit, context };
+	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct block *block = stripe_block(cubby__stripe_at(i),
+							 front->block);
+
+		visit_cursor(&block->loaded, &visitor);
+		visit_cursor(&block->previous, &visitor);
+	}
+	visit_list(magazine_stack_top(&front->young), &visitor);
+	visit_list(front->aged_first, &visitor);
+	visit_list(front->preparing, &visitor);
+	cubby__reserve_for_each(cache, visit, context);
+}
+
+static uint64_t
+count_list(uint32_t number)
+{
+	uint64_t n = 0;
+
+	for (; number != 0; number = magazine_next(number))
+		n += magazine(number)->count;
+	return n;
+}
+
+uint64_t
+cubby__quiesce_count_young(const struct cubby_cache *cache)
+{
+	uint32_t number = magazine_stack_top(&cache->front.young);
+	uint64_t n = 0;
+
+	for (; number != 0; number = magazine_next(number))
+		n++;
+	return n;
+}
+
+void
+cubby__quiesce_count(const struct cubby_cache *cache,
+		     struct idle_counts *ret_counts)
+{
+	const struct front *front = &cache->front;
+	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
+
+	*ret_counts = (struct idle_counts){ 0 };
+	for (uint32_t i = 0; i < n; i++) {
+		const struct block *block = stripe_block(cubby__stripe_at(i),
+							 front->block);
+
+		ret_counts->in_blocks +=
+			cursor_count(block_get(&block->loaded)) +
+			cursor_count(block_get(&block->previous));
+	}
+	ret_counts->in_depot = count_list(magazine_stack_top(&front->young)) +
+			       count_list(front->aged_first);
+	ret_counts->preparing = count_list(front->preparing);
+	ret_counts->reserved = cubby__reserve_count(cache);
+}
+
+/* --------------------------------- taking back ---------------------------- */
+
+static void
+drain_word(struct cubby_cache *cache, uint64_t *word, struct faults *faults)
+{
+	uint64_t cursor = block_get(word);
+	uint32_t number;
+
+	if (cursor == 0)
+		return;
+	number = magazine_of_cursor(cursor);
+	magazine(number)->count = (uint16_t)cursor_count(cursor);
+	block_set(word, 0);
+	cubby__depot_flush_locked(cache, number, faults);
+}
+
+void
+cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults)
+{
+	struct front *front = &cache->front;
+	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
+	uint32_t number;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct block *block = stripe_block(cubby__stripe_at(i),
+						   front->block);
+
+		drain_word(cache, &block->loaded, faults);
+		drain_word(cache, &block->previous, faults);
+	}
+	while ((number = cubby__magazine_pop(&front->young)) != 0)
+		cubby__depot_flush_locked(cache, number, faults);
+	while ((number = front->aged_first) != 0) {
+		front->aged_first = magazine_next(number);
+		cubby__depot_flush_locked(cache, number, faults);
+	}
+	front->aged_last = 0;
+	if (!PLANTED(SWING))
+		__atomic_store_n(&front->n_depot, 0, __ATOMIC_RELAXED);
+}
+
+void
+cubby__quiesce_sweep_locked(struct cubby_cache *cache, uint32_t n,
+			    struct faults *faults)
+{
+	struct front *front = &cache->front;
+	uint32_t n_stripes = cubby__stripe_n();
+
+	cubby__quiesce_close(cache);
+	cubby__stripe_fence();
+	for (n = (uint32_t)min_u64(n, n_stripes); n > 0; n--) {
+		struct stripe *stripe = cubby__stripe_at(front->swept++ %
+							 n_stripes);
+		struct block *block = stripe_block(stripe, front->block);
+
+		if (stripe == cubby__stripe_current() ||
+		    !stripe_is_idle(stripe))
+			continue; /* nothing waits here: the next sweep */
+		drain_word(cache, &block->loaded, faults);
+		drain_word(cache, &block->previous, faults);
+	}
+	cubby__quiesce_open(cache);
+}
+
+int
+cubby__quiesce_take_back(struct cubby_cache *cache, uint64_t keep,
+			 uint64_t *ret_bytes)
+{
+	struct faults faults = { 0 };
+	uint64_t bytes;
+	sigset_t saved;
+	int err = cubby__quiesce_begin(cache, &saved);
+
+	if (err)
+		return err;
+	cubby__quiesce_drain(cache, &faults);
+	cubby__quiesce_end(cache, &saved);
+	/* fini runs outside of the closed gate. */
+	bytes = cubby__direct_trim(cache, keep);
+	if (ret_bytes != NULL)
+		*ret_bytes = bytes;
+	cubby__direct_report(cache, &faults);
+	return 0;
+}
+
+/* ---------------------------------- verify -------------------------------- */
+
+struct audit {
+	struct cubby_cache *cache;
+	struct text *first;
+	size_t n_faults;
+};
+
+static void
+fault(struct audit *audit, const char *what, const void *address)
+{
+	if (audit->n_faults++ == 0)
+		cubby__text_printf(audit->first, "%p: %s", address, what);
+}
+
+static void
+audit_cell(void *context, const void *object)
+{
+	struct audit *audit = context;
+	uint64_t cell;
+
+	if (cubby__direct_check(audit->cache, object, &cell) != FREE_OK)
+		fault(audit, "idle, but no cell in use (F3)", object);
+}
+
+static void
+audit_magazine(struct audit *audit, uint32_t number, uint64_t count)
+{
+	const struct magazine *it = magazine(number);
+
+	if (number == 0 || number >= cubby__magazine_n_used() ||
+	    it->capacity > MAGAZINE_CAPACITY_MAX || count > it->capacity ||
+	    magazine_cells((struct magazine *)it)[-1] != NULL)
+		fault(audit, "not a magazine (M2)", it);
+	else if (it->cache != audit->cache->id)
+		fault(audit, "another cache's magazine (M1)", it);
+}
+
+static void
+audit_cursor(struct audit *audit, uint64_t cursor)
+{
+	if (cursor != 0)
+		audit_magazine(audit, magazine_of_cursor(cursor),
+			       cursor_count(cursor));
+}
+
+static void
+audit_list(struct audit *audit, uint32_t number)
+{
+	uint64_t n_left = cubby__magazine_n_used();
+
+	for (; number != 0; number = magazine_next(number)) {
+		if (n_left-- == 0) {
+			fault(audit, "a list that runs in a circle (M1)",
+			      magazine(number));
+			return;
+		}
+		audit_magazine(audit, number, magazine(number)->count);
+	}
+}
+
+size_t
+cubby__quiesce_verify(struct cubby_cache *cache, struct text *first)
+{
+	struct audit audit = { cache, first, 0 };
+	const struct front *front = &cache->front;
+	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
+	struct idle_counts counts;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct block *block = stripe_block(cubby__stripe_at(i),
+							 front->block);
+
+		audit_cursor(&audit, block_get(&block->loaded));
+		audit_cursor(&audit, block_get(&block->previous));
+	}
+	audit_list(&audit, magazine_stack_top(&front->young));
+	audit_list(&audit, front->aged_first);
+	audit_list(&audit, front->preparing);
+	if (audit.n_faults != 0)
+		return audit.n_faults; /* what they hold cannot be read */
+	cubby__quiesce_for_each(cache, audit_cell, &audit);
+	cubby__quiesce_count(cache, &counts);
+	if ((int64_t)counts.in_depot !=
+	    __atomic_load_n(&front->n_depot, __ATOMIC_RELAXED))
+		fault(&audit, "n_depot is not what the depot holds (F4)",
+		      front);
+	if (counts.in_blocks + counts.in_depot + counts.reserved +
+		    counts.preparing >
+	    cache->slabs.n_live)
+		fault(&audit, "more idle cells than cells in use (F3)", front);
+	return audit.n_faults;
+}

@@ -109,7 +109,8 @@ free_cells(struct cubby_cache *cache, size_t n, void *const *objects)
 	size_t n_done = cubby__front_free_bulk(cache, n, objects);
 
 	if (n_done < n)
-		cubby__direct_free_idle(cache, n - n_done, objects + n_done);
+		cubby__direct_unreserve(cache, n - n_done, objects + n_done,
+					NULL);
 }
 
 static COLD void *

@@ -236,9 +236,16 @@ size_t cubby__direct_init(struct cubby_cache *cache, size_t n,
 void cubby__direct_free(struct cubby_cache *cache, size_t n,
 			void *const *objects);
 
-/* Cells back that hold no object: no checks, no stages. */
-void cubby__direct_free_idle(struct cubby_cache *cache, size_t n,
-			     void *const *objects);
+/* The same for a reserve, whose count is raised as they are taken. */
+int cubby__direct_reserve(struct cubby_cache *cache, size_t n, void **objects,
+			  uint64_t *reserved);
+
+/*
+ * Cells back that hold no object: no checks, no stages.  The count of a
+ * reserve that they were in, or NULL, is lowered.
+ */
+void cubby__direct_unreserve(struct cubby_cache *cache, size_t n,
+			     void *const *objects, uint64_t *reserved);
 
 /* Is this a live object, and in which cell?  Under the lock. */
 enum free_fault cubby__direct_check(const struct cubby_cache *cache,

@@ -147,38 +147,67 @@ take_locked(struct cubby_cache *cache, size_t n, void **objects,
 	return n_taken;
 }
 
-/* Under the lock, take all n cells or none: 0, or -ENOMEM and *ret_refusal. */
+static void
+reverse(size_t n, void **objects)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		void *object = objects[i];
+
+		objects[i] = objects[n - 1 - i];
+		objects[n - 1 - i] = object;
+	}
+}
+
+/*
+ * What is wanted, all or none.  `reserved` is NULL, or raised by n in the lock
+ * visit that takes the cells, so that nobody sees them as live; they then
+ * stand in reverse, the lowest on top.
+ */
+struct request {
+	size_t n;
+	void **objects;
+	uint64_t *reserved;
+};
+
+/* Under the lock: 0, or -ENOMEM and *ret_refusal. */
 static int
-take_all_locked(struct cubby_cache *cache, size_t n, void **objects,
+take_all_locked(struct cubby_cache *cache, const struct request *request,
 		struct refusal *ret_refusal)
 {
 	struct slab_set *slabs = &cache->slabs;
 	uint64_t peak = slabs->n_live_peak;
+	size_t n = request->n;
 	size_t n_taken = 0;
 
 	ret_refusal->why = slabs->max_is_limit ? SLAB_AT_LIMIT :
 						 SLAB_NO_MEMORY;
 	if (n <= slabs->max_cells - slabs->n_live)
-		n_taken = take_locked(cache, n, objects, &ret_refusal->why);
+		n_taken = take_locked(cache, n, request->objects,
+				      &ret_refusal->why);
 	if (n_taken == n) {
+		if (request->reserved != NULL) {
+			reverse(n, request->objects);
+			__atomic_add_fetch(request->reserved, n,
+					   __ATOMIC_SEQ_CST);
+		}
 		cubby__depot_note_peak(cache);
 		return 0;
 	}
-	give_locked(cache, n_taken, objects);
+	give_locked(cache, n_taken, request->objects);
 	slabs->n_live_peak = peak; /* they never lived */
 	ret_refusal->is_passing = slabs->n_in_lane[LANE_RECLAIMING] != 0;
 	return -ENOMEM;
 }
 
 static int
-take(struct cubby_cache *cache, size_t n, void **objects,
+take(struct cubby_cache *cache, const struct request *request,
      struct refusal *ret_refusal)
 {
 	sigset_t saved;
 	int err;
 
 	cubby__lock_acquire(&cache->lock, &saved);
-	err = take_all_locked(cache, n, objects, ret_refusal);
+	err = take_all_locked(cache, request, ret_refusal);
 	if (err)
 		cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
 	cubby__lock_release(&cache->lock, &saved);
@@ -190,7 +219,7 @@ take(struct cubby_cache *cache, size_t n, void **objects,
  * it in between.
  */
 static int
-take_idle(struct cubby_cache *cache, size_t n, void **objects,
+take_idle(struct cubby_cache *cache, const struct request *request,
 	  struct refusal *ret_refusal)
 {
 	struct faults faults = { 0 };
@@ -201,7 +230,7 @@ take_idle(struct cubby_cache *cache, size_t n, void **objects,
 	    cubby__quiesce_begin(cache, &saved) != 0)
 		return -ENOMEM;
 	cubby__quiesce_drain(cache, &faults);
-	err = take_all_locked(cache, n, objects, ret_refusal);
+	err = take_all_locked(cache, request, ret_refusal);
 	cubby__quiesce_end(cache, &saved);
 	cubby__direct_report(cache, &faults);
 	return err;
@@ -221,12 +250,12 @@ now_ns(void)
  * may be a signal handler on the thread that runs it.
  */
 static int
-take_waiting(struct cubby_cache *cache, size_t n, void **objects,
+take_waiting(struct cubby_cache *cache, const struct request *request,
 	     struct refusal *ret_refusal)
 {
 	uint64_t deadline_ns = 0;
 
-	while (take(cache, n, objects, ret_refusal) != 0) {
+	while (take(cache, request, ret_refusal) != 0) {
 		if (!ret_refusal->is_passing)
 			return -ENOMEM;
 		if (deadline_ns == 0)
@@ -239,29 +268,29 @@ take_waiting(struct cubby_cache *cache, size_t n, void **objects,
 }
 
 static int
-take_insisting(struct cubby_cache *cache, size_t n, void **objects,
+take_insisting(struct cubby_cache *cache, const struct request *request,
 	       struct refusal *ret_refusal)
 {
-	if (take_waiting(cache, n, objects, ret_refusal) == 0 ||
-	    take_idle(cache, n, objects, ret_refusal) == 0)
+	if (take_waiting(cache, request, ret_refusal) == 0 ||
+	    take_idle(cache, request, ret_refusal) == 0)
 		return 0;
 	/* What came back may have been what a fini waits for. */
-	return take_waiting(cache, n, objects, ret_refusal);
+	return take_waiting(cache, request, ret_refusal);
 }
 
 static int
-take_or_ask(struct cubby_cache *cache, size_t n, void **objects)
+take_or_ask(struct cubby_cache *cache, const struct request *request)
 {
 	struct refusal refusal;
 
-	if (take_insisting(cache, n, objects, &refusal) == 0)
+	if (take_insisting(cache, request, &refusal) == 0)
 		return 0;
 	if (refusal.why != SLAB_AT_LIMIT)
 		return -ENOMEM;
 	__atomic_add_fetch(&cache->n_limit_hits, 1, __ATOMIC_RELAXED);
 	if (cache->on_limit == NULL || !cache->on_limit(cache, cache->context))
 		return -ENOMEM;
-	return take_insisting(cache, n, objects, &refusal);
+	return take_insisting(cache, request, &refusal);
 }
 
 size_t
@@ -281,17 +310,32 @@ cubby__direct_init(struct cubby_cache *cache, size_t n, void *const *objects)
 	return n;
 }
 
-int
-cubby__direct_alloc(struct cubby_cache *cache, size_t n, void **objects)
+static int
+alloc(struct cubby_cache *cache, const struct request *request)
 {
-	int err = take_or_ask(cache, n, objects);
+	int err = take_or_ask(cache, request);
 
 	if (!err && cache->inited != NULL &&
-	    cubby__direct_init(cache, n, objects) < n) {
-		cubby__direct_free_idle(cache, n, objects);
+	    cubby__direct_init(cache, request->n, request->objects) <
+		    request->n) {
+		cubby__direct_unreserve(cache, request->n, request->objects,
+					request->reserved);
 		err = -ENOMEM;
 	}
 	return err;
+}
+
+int
+cubby__direct_alloc(struct cubby_cache *cache, size_t n, void **objects)
+{
+	return alloc(cache, &(struct request){ n, objects, NULL });
+}
+
+int
+cubby__direct_reserve(struct cubby_cache *cache, size_t n, void **objects,
+		      uint64_t *reserved)
+{
+	return alloc(cache, &(struct request){ n, objects, reserved });
 }
 
 /* ---------------------------------- free --------------------------------- */
@@ -472,14 +516,16 @@ cubby__direct_free(struct cubby_cache *cache, size_t n, void *const *objects)
 }
 
 void
-cubby__direct_free_idle(struct cubby_cache *cache, size_t n,
-			void *const *objects)
+cubby__direct_unreserve(struct cubby_cache *cache, size_t n,
+			void *const *objects, uint64_t *reserved)
 {
 	sigset_t saved;
 
 	if (n == 0)
 		return;
 	cubby__lock_acquire(&cache->lock, &saved);
+	if (reserved != NULL)
+		__atomic_sub_fetch(reserved, n, __ATOMIC_SEQ_CST);
 	give_locked(cache, n, objects);
 	cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
 	cubby__lock_release(&cache->lock, &saved);

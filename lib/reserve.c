@@ -104,25 +104,23 @@ populate(const struct cubby_cache *cache, size_t n, void *const *objects)
 {
 	const struct geometry *geometry = &cache->region.geometry;
 	uint64_t page_bytes = cubby__os_page_bytes();
-	uintptr_t done = 0;
+	uintptr_t low = 0, high = 0; /* what was populated last */
 
 	for (size_t i = 0; i < n; i++) {
-		uintptr_t start = (uintptr_t)objects[i] -
-				  geometry->prefix_bytes;
-		uintptr_t end = align_up(start + geometry->cell_bytes,
+		uintptr_t cell = (uintptr_t)objects[i] -
+				 geometry->prefix_bytes;
+		uintptr_t start = align_down(cell, page_bytes);
+		uintptr_t end = align_up(cell + geometry->cell_bytes,
 					 page_bytes);
 		int err;
 
-		start = align_down(start, page_bytes);
-		/* Neighbours come one after the other. */
-		if (start < done && end >= done)
-			start = done;
-		if (start >= end)
-			continue;
+		if (start >= low && end <= high)
+			continue; /* in the page of its neighbour */
 		err = cubby__os_populate((void *)start, end - start);
 		if (err)
 			return err;
-		done = end;
+		low = start;
+		high = end;
 	}
 	return 0;
 }
@@ -132,22 +130,17 @@ static int
 add(struct cubby_reserve *reserve, size_t n)
 {
 	void **places = &reserve->objects[reserve->count];
-	int err = cubby__direct_alloc(reserve->cache, n, places);
+	int err = cubby__direct_reserve(reserve->cache, n, places,
+					&reserve->count);
 
 	if (err)
 		return err;
 	err = populate(reserve->cache, n, places);
 	if (err) {
-		cubby__direct_free_idle(reserve->cache, n, places);
+		cubby__direct_unreserve(reserve->cache, n, places,
+					&reserve->count);
 		return err;
 	}
-	for (size_t i = 0; i < n / 2; i++) {
-		void *object = places[i];
-
-		places[i] = places[n - 1 - i];
-		places[n - 1 - i] = object;
-	}
-	set_count(reserve, reserve->count + n);
 	return 0;
 }
 
@@ -160,14 +153,10 @@ fill(struct cubby_reserve *reserve, size_t n_objects)
 	while (!err && reserve->count < n_objects)
 		err = add(reserve,
 			  min_u64(n_objects - reserve->count, BATCH_OBJECTS));
-	if (err && reserve->count > had) {
-		uint64_t n_back = reserve->count - had;
-
-		/* Not reserved any more, before they can be another's. */
-		set_count(reserve, had);
-		cubby__direct_free_idle(reserve->cache, n_back,
-					&reserve->objects[had]);
-	}
+	if (err)
+		cubby__direct_unreserve(reserve->cache, reserve->count - had,
+					&reserve->objects[had],
+					&reserve->count);
 	if (err)
 		cubby__error_set(err,
 				 "cache '%s': %zu objects cannot be set "
@@ -250,12 +239,10 @@ cubby_reserve_refill(struct cubby_reserve *reserve, size_t n_objects)
 void
 cubby_reserve_destroy(struct cubby_reserve *reserve)
 {
-	uint64_t n;
-
 	if (reserve == NULL)
 		return;
-	n = reserve->count;
+	cubby__direct_unreserve(reserve->cache, reserve->count,
+				reserve->objects, &reserve->count);
 	unlink_reserve(reserve);
-	cubby__direct_free_idle(reserve->cache, n, reserve->objects);
 	cubby__os_unmap(reserve, reserve->mapped_bytes);
 }

@@ -187,10 +187,11 @@ block_get(const uint64_t *word)
 	return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
 
+/* Release: a fork child sees no cursor without the cells and counts below it. */
 static inline void
 block_set(uint64_t *word, uint64_t cursor)
 {
-	__atomic_store_n(word, cursor, __ATOMIC_RELAXED);
+	__atomic_store_n(word, cursor, __ATOMIC_RELEASE);
 }
 
 /* Pop a cell: NULL if `loaded` is empty, or the block is block 0. */

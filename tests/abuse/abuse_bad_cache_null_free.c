@@ -2,6 +2,7 @@
 /*
  * An object is freed to NULL as a cache.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: bad-cache: cubby_free\(\) on NULL, which is not a cache; pass what cubby_cache_create\(\) wrote
  */

@@ -2,7 +2,7 @@
 /*
  * misuse=continue: a bulk free skips what it reports and frees the rest.
  *
- * env: CUBBY_OPTIONS=misuse=continue
+ * env: CUBBY_OPTIONS=front=none,misuse=continue
  * expect-exit: 0
  * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free; it was freed twice, or freed through a stale pointer
  * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache; free what cubby_alloc\(\) returned, once, before its cache is destroyed

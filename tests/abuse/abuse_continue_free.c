@@ -2,7 +2,7 @@
 /*
  * misuse=continue: bad frees are reported and leave everything as it was.
  *
- * env: CUBBY_OPTIONS=misuse=continue
+ * env: CUBBY_OPTIONS=front=none,misuse=continue
  * expect-exit: 0
  * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 1\) is already free; it was freed twice, or freed through a stale pointer
  * expect-stderr: cubby: interior-free: cache 'truck': 0x[0-9a-f]+ is 4 bytes into object 0x[0-9a-f]+ \(cell 0\); free the pointer that cubby_alloc\(\) returned

@@ -3,7 +3,7 @@
  * Flags that this version does not know.
  *
  * expect-exit: 0
- * expect-stderr: EINVAL: attr\.flags has unknown bits 0x8000000000000004
+ * expect-stderr: EINVAL: attr\.flags has unknown bits 0x8000000000000008
  */
 #include "abuse.h"
 
@@ -11,7 +11,7 @@ int
 main(void)
 {
 	abuse_create("truck", 64, 0,
-		     &CUBBY_CACHE_ATTR(.flags = CUBBY_CACHE_ZERO | 4 |
+		     &CUBBY_CACHE_ATTR(.flags = CUBBY_CACHE_ZERO | 8 |
 						1ull << 63));
 	return 0;
 }

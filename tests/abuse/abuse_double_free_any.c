@@ -2,6 +2,7 @@
 /*
  * Freed with its cache, then without.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free; it was freed twice, or freed through a stale pointer
  */

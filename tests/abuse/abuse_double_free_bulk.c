@@ -2,6 +2,7 @@
 /*
  * One bulk call is given the same object twice.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 1\) is already free; it was freed twice, or freed through a stale pointer
  */

@@ -2,7 +2,7 @@
 /*
  * A pointer into a destroyed cache is freed to another cache.
  *
- * env: CUBBY_OPTIONS=budget=64G
+ * env: CUBBY_OPTIONS=front=none,budget=64G
  * expect-signal: SIGABRT
  * expect-stderr: cubby: foreign-free: cache 'bus': 0x[0-9a-f]+ was in cache 'truck', which was destroyed; free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */

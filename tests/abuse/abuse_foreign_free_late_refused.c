@@ -3,7 +3,7 @@
  * A pointer into a destroyed cache is freed after somebody asked for a cache
  * that can never fit: that must not cost what is known of destroyed ones.
  *
- * env: CUBBY_OPTIONS=budget=64G
+ * env: CUBBY_OPTIONS=front=none,budget=64G
  * expect-signal: SIGABRT
  * expect-stderr: cubby: foreign-free: cache 'bus': 0x[0-9a-f]+ was in cache 'truck', which was destroyed; free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */

@@ -2,6 +2,7 @@
 /*
  * An address is freed that is in the range but behind its last cell.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in this cache's range, but in no cell of it; free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */

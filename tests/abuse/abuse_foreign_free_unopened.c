@@ -2,7 +2,7 @@
 /*
  * A cell is freed that was never handed out: the guess is right, but early.
  *
- * env: CUBBY_OPTIONS=budget=64G
+ * env: CUBBY_OPTIONS=front=none,budget=64G
  * expect-signal: SIGABRT
  * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ \(cell 5000\) was never allocated; free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */

@@ -2,6 +2,7 @@
 /*
  * cubby_free_any() is given the second byte of an object.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: interior-free: cache 'truck': 0x[0-9a-f]+ is 1 bytes into object 0x[0-9a-f]+ \(cell 0\); free the pointer that cubby_alloc\(\) returned
  */

@@ -2,6 +2,7 @@
 /*
  * The hook is told everything, then the program aborts.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free; it was freed twice, or freed through a stale pointer
  * expect-stderr: hook: 1 double-free 'truck' 0x[0-9a-f]+ 1

@@ -2,6 +2,7 @@
 /*
  * The hook leaves by longjmp(): nothing is locked, the program goes on.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-exit: 0
  * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free; it was freed twice, or freed through a stale pointer
  */

@@ -2,6 +2,7 @@
 /*
  * A pointer to the middle of an object is freed.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: interior-free: cache 'truck': 0x[0-9a-f]+ is 8 bytes into object 0x[0-9a-f]+ \(cell 1\); free the pointer that cubby_alloc\(\) returned
  */

@@ -32,7 +32,8 @@ soname=libcubby.so.${version%%.*}
 {
 	(cd include && find cubby -name '*.h') | sed "s|^|$prefix/include/|"
 	for file in libcubby.a libcubby.so "$soname" "libcubby.so.$version" \
-		pkgconfig/cubby.pc; do
+		pkgconfig/cubby.pc cmake/cubby/cubby-config.cmake \
+		cmake/cubby/cubby-config-version.cmake; do
 		echo "$libdir/$file"
 	done
 } | sort > "$scratch/wanted"
@@ -57,7 +58,8 @@ pc --validate
 want="truck TRK-1001 40.7128 -74.0060"
 define="-DCONSUMER_VERSION=\"$version\""
 warnings="-Wall -Wextra -Wpedantic -Werror"
-cp tests/install/consumer.c tests/install/consumer.cc "$scratch"
+cp tests/install/consumer.c tests/install/consumer.cc \
+	tests/install/kmem.c tests/install/kmem.cc "$scratch"
 
 build_and_run() { # NAME COMMAND...
 	local name=$1 got
@@ -75,6 +77,9 @@ build_and_run() { # NAME COMMAND...
 	build_and_run c-shared gcc -std=c11 $warnings "$define" consumer.c \
 		$(pc --cflags --libs)
 	build_and_run cxx-shared g++ -std=c++11 $warnings consumer.cc \
+		$(pc --cflags --libs)
+	build_and_run kmem-c gcc -std=c11 $warnings kmem.c $(pc --cflags --libs)
+	build_and_run kmem-cxx g++ -std=c++11 $warnings kmem.cc \
 		$(pc --cflags --libs)
 	build_and_run c-static gcc -std=c11 $warnings "$define" consumer.c \
 		$(pc --cflags) -static $(pc --static --libs)

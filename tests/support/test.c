@@ -4,10 +4,14 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Defined by the run-time of an instrumented program, absent otherwise. */
 extern void __tsan_init(void) __attribute__((weak));
@@ -35,14 +39,32 @@ test_random(uint64_t *state)
 	return x ^ x >> 31;
 }
 
+static uint64_t n_operations;
+
+void
+test_count_operations(uint64_t n)
+{
+	__atomic_add_fetch(&n_operations, n, __ATOMIC_RELAXED);
+}
+
+static void
+print_operations(void)
+{
+	if (n_operations != 0)
+		printf("# %llu operations\n",
+		       (unsigned long long)n_operations);
+}
+
 uint64_t
 test_seed(void)
 {
 	const char *text = getenv("CUBBY_TEST_SEED");
 	uint64_t seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
 
+	/* What was said must not be lost when a fault ends the program. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	atexit(print_operations);
 	printf("# CUBBY_TEST_SEED=%llu\n", (unsigned long long)seed);
-	fflush(stdout);
 	return seed;
 }
 
@@ -64,6 +86,35 @@ test_n_cores(void)
 	if (sched_getaffinity(0, sizeof(set), &set) != 0)
 		return 1;
 	return (unsigned)CPU_COUNT(&set);
+}
+
+void
+test_die(const char *format, ...)
+{
+	char text[512];
+	va_list arguments;
+	size_t n;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text) - 1, format, arguments);
+	va_end(arguments);
+	n = strlen(text);
+	text[n++] = '\n';
+	if (write(STDERR_FILENO, text, n) < 0)
+		abort();
+	_exit(1);
+}
+
+void *
+test_map(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			    0);
+
+	if (memory == MAP_FAILED)
+		test_die("no memory for the test's own records");
+	return memory;
 }
 
 #define POLL_NS 1000000
@@ -93,4 +144,14 @@ bool
 test_on_asan(void)
 {
 	return __asan_init != NULL;
+}
+
+/* Valgrind's preloaded library is in the environment of what it runs. */
+bool
+test_is_slow(void)
+{
+	const char *preloaded = getenv("LD_PRELOAD");
+
+	return test_on_tsan() || test_on_asan() ||
+	       (preloaded != NULL && strstr(preloaded, "vgpreload") != NULL);
 }

@@ -23,7 +23,7 @@ plant() {
 plant_library() {
 	cp -r "$root/Makefile" "$root/scripts" "$tree"
 	mkdir -p "$tree/lib"
-	cp "$root/lib/cubby.pc.in" "$tree/lib"
+	cp "$root"/lib/*.in "$tree/lib"
 	plant include/cubby/base.h <<- 'END'
 		#define CUBBY_VERSION_MAJOR 3
 		#define CUBBY_VERSION_MINOR 4

@@ -20,7 +20,7 @@ print_caches(const struct outside *outside)
 			return false;
 		printf("%s: %" PRIu64 " objects of %" PRIu64 " bytes, %" PRIu64
 		       " by their bits\n",
-		       name, outside_number(outside, i, "n_live"),
+		       name, outside_number(outside, i, "n_in_use"),
 		       outside_number(outside, i, "object_bytes"),
 		       outside_count_live(outside, i));
 	}

@@ -139,13 +139,13 @@ use_objects(struct cubby_cache *cache)
 	IN(== 0, cubby_cache_report_live, cache, STDERR_FILENO);
 	IN(== -EBADF, cubby_cache_report_live, cache, -1);
 	DO(cubby_free, cache, object);
-	DO(cubby_free, cache, object); /* a report */
-	DO(cubby_free, cache, &object);
+	DO(cubby_free, cache, object);
+	IN(== 0, cubby_cache_shrink, cache, NULL); /* a report */
+	DO(cubby_free_any, &object);               /* a report */
 	enter();
 	object = cubby_zalloc(cache);
 	leave();
 	puts("cubby_zalloc");
-	DO(cubby_free_any, (char *)object + 1);
 	DO(cubby_free_any, object);
 	free(objects);
 }
@@ -198,13 +198,31 @@ use_staged(void)
 	IN(== NULL, cubby_zalloc, cache); /* a report */
 	DO(cubby_free_bulk, cache, 300, objects);
 	IN(== 0, cubby_cache_destroy_force, cache);
-	IN(== NULL, cubby_alloc, cache); /* a report */
-	IN(== NULL, cubby_alloc, NULL);  /* a search for other copies */
+	IN(== NULL, cubby_alloc, cache);       /* a report */
+	IN(== NULL, cubby_cache_layout, NULL); /* a search for other copies */
 	IN(== 0, cubby_cache_create_sized, &cache, "refusing", 300, 0,
 	   &CUBBY_CACHE_ATTR(.ctor = refuse));
 	IN(== NULL, cubby_alloc, cache);
 	IN(== 0, cubby_cache_destroy, cache);
 	IN(== -EINVAL, cubby_cache_create_sized, &cache, "", 300, 0, NULL);
+}
+
+static void
+use_reserve(struct cubby_cache *cache)
+{
+	struct cubby_reserve *reserve;
+	void *object;
+
+	IN(== 0, cubby_reserve_create, &reserve, cache, 100);
+	IN(== 100, cubby_reserve_count, reserve);
+	enter();
+	object = cubby_reserve_alloc(reserve);
+	leave();
+	puts("cubby_reserve_alloc");
+	DO(cubby_free, cache, object);
+	IN(== 0, cubby_reserve_refill, reserve, 100);
+	DO(cubby_reserve_destroy, reserve);
+	IN(== 0, cubby_shrink_all, NULL);
 }
 
 static void *
@@ -240,6 +258,7 @@ main(void)
 	IN(== 0, cubby_cache_create, &cache, &truck_layout, NULL);
 	use_objects(cache);
 	use_questions(cache);
+	use_reserve(cache);
 	use_staged();
 	if (pthread_create(&thread, NULL, use_in_a_thread, cache) != 0 ||
 	    pthread_join(thread, NULL) != 0)

@@ -7,6 +7,8 @@
 
 #include "cache.h"
 
+#include "cache.h"
+
 #define TRUCK_SLOTS(SLOT)                                                     \
 	SLOT(char[12], truck_id, "for example TRK-1001")                      \
 	SLOT(double, lat, "degrees north")                                    \
@@ -261,7 +263,7 @@ create_populates_nothing_by_itself(void **state)
 	assert_int_equal(stats.n_cells, 0);
 	assert_int_equal(stats.committed_bytes, 0);
 	assert_int_equal(stats.populated_bytes, 0);
-	assert_int_equal(stats.bookkeeping_bytes, 2048);
+	assert_int_equal(stats.bookkeeping_bytes, CACHE_BYTES);
 	object = must_alloc(cache);
 	assert_false(is_resident(object + 8192));
 	cubby_free(cache, object);

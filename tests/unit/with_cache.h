@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* In percent of the usual work. */
@@ -40,6 +41,45 @@ random_below(uint64_t *seed, uint64_t limit)
 	x = (x ^ x >> 27) * 0x94d049bb133111eb;
 	return (x ^ x >> 31) % limit;
 }
+
+/* Add to CUBBY_OPTIONS, which are read with the process's first cache. */
+static inline void
+add_options(const char *more)
+{
+	const char *given = getenv("CUBBY_OPTIONS");
+	char options[256];
+
+	snprintf(options, sizeof(options), "%s%s%s", given ? given : "",
+		 given && given[0] ? "," : "", more);
+	setenv("CUBBY_OPTIONS", options, 1);
+}
+
+/*
+ * Run a group whose subject is the slab lock: in a process without magazines.
+ * To be called before the first cache of this one; nonzero if a case failed.
+ */
+static inline int
+run_without_magazines(const char *name, const struct CMUnitTest *tests,
+		      size_t n_tests)
+{
+	int status = -1;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		add_options("front=none");
+		status = _cmocka_run_group_tests(name, tests, n_tests, NULL,
+						 NULL);
+		fflush(NULL);
+		_exit(status != 0);
+	}
+	waitpid(pid, &status, 0);
+	return status != 0;
+}
+
+#define RUN_WITHOUT_MAGAZINES(name, tests)                                    \
+	run_without_magazines(name, tests, sizeof(tests) / sizeof((tests)[0]))
 
 /* A call that must succeed; the detail says why it did not. */
 #define assert_ok(call)                                                       \
@@ -85,7 +125,10 @@ stats_of(struct cubby_cache *cache)
 	assert_ok(cubby_cache_stats_snapshot(cache, &stats));
 	assert_int_equal(stats.stats_bytes, sizeof(stats));
 	assert_int_equal(stats.n_cells,
-			 stats.n_live + stats.n_free + stats.n_returned);
+			 stats.n_live + stats.n_idle_in_blocks +
+				 stats.n_idle_in_depot + stats.n_reserved +
+				 stats.n_free + stats.n_returned);
+	assert_int_equal(stats.is_exact, 1);
 	assert_int_equal(stats.reserved_bytes,
 			 stats.committed_bytes + stats.uncommitted_bytes);
 	assert_true(stats.populated_bytes <= stats.committed_bytes);
@@ -120,6 +163,17 @@ in_chunks(void)
 {
 	struct cubby_cache *cache = make_cache(64, NULL);
 	bool answer = stats_of(cache).reserved_bytes == 0;
+
+	drop_cache(cache);
+	return answer;
+}
+
+/* Does this process have magazines?  Not with CUBBY_OPTIONS=front=none. */
+static inline bool
+has_magazines(void)
+{
+	struct cubby_cache *cache = make_cache(64, NULL);
+	bool answer = stats_of(cache).front_end != CUBBY_FRONT_NONE;
 
 	drop_cache(cache);
 	return answer;

@@ -289,13 +289,7 @@ def notes:
 	+ "drops its last references in one list.clear().",
 	"All C rivals use glibc's malloc. GLib's tables are smaller in a "
 	+ "program linked with -no-pie, whose pointers fit in 32 bits.",
-	"Arrays are freed whole: an array cannot free one truck.",
-	(if one("text"; "cubby").ns.create >
-	    2 * one("text"; "cubby-bulk").ns.create
-	then "Cubby one by one is slow in this version: every call takes the "
-	    + "slab's lock with signals blocked. Magazines are not there yet; "
-	    + "bulk calls share one lock visit among 64 objects."
-	else empty end);
+	"Arrays are freed whole: an array cannot free one truck.";
 
 # What was measured with which version of what.
 def versions:

@@ -100,6 +100,7 @@ struct front {
 	uint32_t batch;       /* cells of the next refill */
 	uint64_t bound_cells; /* most that the depot should hold */
 	uint64_t bound_min, bound_start, bound_max; /* cells; constant */
+	uint64_t bound_usual; /* the bound, but while the cache only frees */
 	uint32_t aged_first, aged_last; /* magazines, linked by next */
 	uint32_t preparing;             /* those whose cells init is run on */
 	uint32_t n_reserves;

@@ -23,13 +23,14 @@
  *
  *	batch     doubles at each refill from the slabs, up to 4 magazines or
  *	          64 KiB; what of it fits in a magazine is the capacity
- *	bound     doubles when 64 times in turn a refill came within 100 ms of
- *	          a flush: waves that the depot is too small for
- *	both      halve each time that 16 bounds were flushed without a refill,
+ *	bound     doubles when for each thread 8 times in turn a refill came
+ *	          within 100 ms of a flush: waves that the depot is too small
+ *	          for; halves when 16 bounds were flushed without a refill
  *
- * but the batch not below a 64th of the cells in use, so that magazines get
- * small only where few objects are left.  So a cache that only frees ends with
- * small magazines and a small depot.
+ * When 4 bounds were flushed without a refill the cache only frees.  Then the
+ * batch follows the cells in use down, as a 256th of them, and the depot as a
+ * 64th, so that it ends with small magazines and a small depot.  The next
+ * refill ends that.
  */
 #include "bits.h"
 #include "cache.h"
@@ -50,23 +51,24 @@
 #define BATCH_MIN 8
 
 /* As many batches fit into the cells in use, at least. */
-#define BATCHES_IN_USE 64
+#define BATCHES_IN_USE 256
 
 #define BOUND_BYTES_START (256 * KIB)
 #define BOUND_BYTES_MIN (16 * KIB)
 #define BOUND_BYTES_MAX (64 * MIB)
 
-/* "Soon", and the windows in which traffic is judged. */
+/* How traffic is judged. */
 #define SOON_MS 100
-#define WAVES 64
+#define WAVES_PER_THREAD 8
+#define ONLY_FREES_BOUNDS 4
 #define WINDOW_BOUNDS 16
 
 /*
  * A flush also empties the blocks of so many threads where idle cells may be a
- * quarter of all in use.
+ * sixteenth of all in use.
  */
 #define STRIPES_PER_VISIT 4
-#define SWEEP_SHARE 4
+#define SWEEP_SHARE 16
 
 /* Empty magazines for the blocks of the threads that free. */
 #define EMPTIES_READY 16
@@ -211,33 +213,27 @@ count_process(struct cubby_cache *cache)
 	front->counted_bytes = bytes;
 }
 
-static void
-grow_bound(struct front *front)
-{
-	front->n_waves = 0;
-	set_bound(front, min_u64(2 * front->bound_cells, front->bound_max));
-}
-
 /* A refill found nothing in the depot and goes to the slabs. */
 static void
 adapt_to_refill(struct cubby_cache *cache)
 {
 	struct front *front = &cache->front;
+	bool soon = front->flushed_at_ms != 0 &&
+		    now_ms() - front->flushed_at_ms < SOON_MS;
 
 	front->n_refills++;
-	front->flushed_cells = 0;
-	if (front->only_frees)
-		set_bound(front,
-			  max_u64(front->bound_cells, front->bound_start));
-	front->only_frees = false;
-	set_batch(cache, front->batch * 2);
-	if (front->flushed_at_ms == 0)
-		return;
-	if (now_ms() - front->flushed_at_ms >= SOON_MS)
+	if (front->flushed_at_ms != 0)
+		front->n_waves = soon ? front->n_waves + 1 : 0;
+	if (front->n_waves >= WAVES_PER_THREAD * cubby__stripe_n()) {
 		front->n_waves = 0;
-	else if (++front->n_waves == WAVES)
-		grow_bound(front);
+		front->bound_usual = min_u64(2 * front->bound_usual,
+					     front->bound_max);
+	}
 	front->flushed_at_ms = 0;
+	front->flushed_cells = 0;
+	front->only_frees = false;
+	set_bound(front, front->bound_usual);
+	set_batch(cache, front->batch * 2);
 }
 
 static void
@@ -250,8 +246,13 @@ adapt_to_flush(struct cubby_cache *cache, uint64_t n_cells)
 	front->n_flushes++;
 	front->flushed_at_ms = now_ms();
 	front->flushed_cells += n_cells;
-	if (front->flushed_cells >= WINDOW_BOUNDS * front->bound_cells)
+	if (front->flushed_cells >= ONLY_FREES_BOUNDS * front->bound_usual)
 		front->only_frees = true;
+	if (front->flushed_cells >= WINDOW_BOUNDS * front->bound_usual) {
+		front->flushed_cells = 0;
+		front->bound_usual = max_u64(front->bound_usual / 2,
+					     front->bound_start);
+	}
 	if (!front->only_frees)
 		return;
 	set_batch(cache, min_u64(least, front->batch));
@@ -664,7 +665,8 @@ cubby__depot_init(struct cubby_cache *cache)
 	front->bound_min = min_u64(max_u64(BOUND_BYTES_MIN / cell_bytes, 1),
 				   front->bound_max);
 	set_batch(cache, BATCH_START / 2);
-	set_bound(front, front->bound_start);
+	front->bound_usual = front->bound_start;
+	set_bound(front, front->bound_usual);
 }
 
 void

@@ -4,8 +4,13 @@
 
 #include <cubby/cubby.h>
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* One call in so many may have gone by the lock. */
+enum { CALLS_PER_DIRECT = 100 };
 
 static const char *
 cubby_name(void)
@@ -75,6 +80,28 @@ held_bytes(void *pool)
 	return stats.populated_bytes + stats.bookkeeping_bytes;
 }
 
+static int
+check_calls(void *pool, uint64_t n_calls)
+{
+	struct cubby_cache_stats stats = { .stats_bytes = sizeof(stats) };
+	uint64_t n_direct;
+
+	if (cubby_cache_stats_snapshot(pool, &stats))
+		abort();
+	n_direct = stats.n_direct_allocs + stats.n_direct_frees;
+	if (stats.n_live == 0 && stats.is_fast &&
+	    stats.front_end != CUBBY_FRONT_NONE &&
+	    n_direct <= n_calls / CALLS_PER_DIRECT)
+		return 0;
+	fprintf(stderr,
+		"bench: %" PRIu64 " objects live, front end %" PRIu64
+		", is_fast %" PRIu64 ", %" PRIu64 " of %" PRIu64
+		" calls took the lock\n",
+		stats.n_live, stats.front_end, stats.is_fast, n_direct,
+		n_calls);
+	return -EBADMSG;
+}
+
 const struct rival rival_cubby = {
 	.name = cubby_name,
 	.create = create,
@@ -83,6 +110,7 @@ const struct rival rival_cubby = {
 	.free = release,
 	.alloc_many = alloc_each,
 	.held_bytes = held_bytes,
+	.check_calls = check_calls,
 };
 
 const struct rival rival_cubby_bulk = {

@@ -33,12 +33,20 @@ struct rival {
 	 * pools.  UINT64_MAX: it does not say.
 	 */
 	uint64_t (*held_bytes)(void *pool);
+
+	/*
+	 * After as many frees as allocs, n_calls of both: 0, or -EBADMSG and a
+	 * line on stderr, if the pool counts otherwise or its fast path was not
+	 * the way that nearly all of them took.  NULL: nothing to ask.
+	 */
+	int (*check_calls)(void *pool, uint64_t n_calls);
 };
 
 extern const struct rival rival_cubby;      /* an object a call */
 extern const struct rival rival_cubby_bulk; /* alloc_many is one call */
 extern const struct rival rival_malloc;     /* of this process */
-extern const struct rival rival_array;      /* no lifetimes: the floor */
+extern const struct rival rival_array;      /* no lifetimes: floor of bytes */
+extern const struct rival rival_floor;      /* does nothing: floor of time */
 
 /* alloc() n times, for a rival without a bulk call. */
 int rival_alloc_each(const struct rival *rival, void *pool, size_t n,

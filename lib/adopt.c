@@ -9,7 +9,8 @@
  * stand outside of any locked section, but maybe inside a bracket.
  *
  *	gates     are opened: who closed them is gone
- *	preparing its cells go back to the slabs
+ *	preparing its cells go back to the slabs, but for those that the
+ *	          forking thread itself is running init on
  *	blocks    of other stripes are emptied into the depots; every word of a
  *	          block is whole, as each was stored in one piece
  *	orphans   magazines that nothing reaches: another thread had them in
@@ -25,7 +26,8 @@
  * in a magazine or still in one: it is a leak in the child, or idle.
  *
  * A child that a signal handler forked, with its own thread inside a bracket,
- * does not look for orphans: it may hold one itself, and will put it back.
+ * does not look for orphans: it may hold one itself, and will put it back.  Nor
+ * does it know then what depots hold: that is counted at the next quiesce.
  */
 #include "cache.h"
 
@@ -38,11 +40,21 @@ cubby__adopt_cache(struct cubby_cache *cache)
 	struct front *front = &cache->front;
 	struct faults faults = { 0 };
 
-	while (front->preparing != 0) {
-		uint32_t number = front->preparing;
+	uint32_t number = front->preparing;
 
-		front->preparing = magazine_next(number);
-		cubby__depot_flush_locked(cache, number, &faults);
+	front->preparing = 0;
+	while (number != 0) {
+		uint32_t next = magazine_next(number);
+
+		if (magazine(number)->owner ==
+		    (uintptr_t)cubby__stripe_current()) {
+			/* This init forked, and goes on. */
+			magazine_set_next(number, front->preparing);
+			front->preparing = number;
+		} else {
+			cubby__depot_flush_locked(cache, number, &faults);
+		}
+		number = next;
 	}
 	if (front->n_closed != 0) {
 		front->n_closed = 1;
@@ -102,6 +114,9 @@ mark_depot(struct cubby_cache *cache)
 	for (; number != 0; number = magazine_next(number))
 		mark(number, &n_cells);
 	cubby__magazine_for_each(&front->young, mark, &n_cells);
+	for (number = front->preparing; number != 0;
+	     number = magazine_next(number))
+		mark(number, NULL);
 	__atomic_store_n(&front->n_depot, (int64_t)n_cells, __ATOMIC_RELAXED);
 }
 
@@ -158,6 +173,16 @@ adopt_orphans(const struct stripe *mine)
 					   MAGAZINE_IN_DEPOT);
 }
 
+static void
+doubt_depots(void)
+{
+	struct cubby_cache *cache;
+
+	for (uint32_t id = 1; (cache = cubby__registry_by_id(id)) != NULL;
+	     id++)
+		cache->front.depot_is_unsure = true;
+}
+
 void
 cubby__adopt_stripes(void)
 {
@@ -170,6 +195,8 @@ cubby__adopt_stripes(void)
 		adopt_orphans(NULL);
 	cubby__stripe_fork_child(bury);
 	mine = cubby__stripe_current();
+	if (others_were_busy && mine != NULL && mine->busy != 0)
+		doubt_depots();
 	if (others_were_busy && (mine == NULL || mine->busy == 0) &&
 	    !PLANTED(ADOPT_BY_STATE))
 		adopt_orphans(mine);

@@ -415,7 +415,8 @@ refuse_live(const struct cubby_cache *cache, uint64_t n_live, size_t n_named,
 
 /*
  * With all idle cells back in the slabs: may the cache go?  -EBUSY, or unless
- * forced -CUBBY_ELIVE, with details; else its gate stays closed.
+ * forced -CUBBY_ELIVE, with details; else its gate stays closed.  Not if there
+ * are faults to be reported: a hook may leave us for good.
  */
 static int
 close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
@@ -432,11 +433,11 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 	n_walks = cache->n_walks;
 	n_reserves = cache->front.n_reserves;
 	n_live = cache->slabs.n_live;
-	if (n_walks == 0 && n_reserves == 0 && (force || n_live == 0))
-		cubby__quiesce_close(cache);
-	else
+	if (n_walks != 0 || n_reserves != 0 || (n_live != 0 && !force))
 		n_named = cubby__direct_next_live(cache, 0, N_LIVE_NAMED,
 						  cells);
+	else if (faults->n == 0)
+		cubby__quiesce_close(cache);
 	cubby__quiesce_end(cache, &saved);
 	if (n_walks != 0)
 		return refuse_walk(cache);
@@ -447,6 +448,21 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 	if (n_live != 0 && !force)
 		return refuse_live(cache, n_live, n_named, cells);
 	return 0;
+}
+
+/* The same; reports what is wrong with cells that were idle. */
+static int
+close_clean(struct cubby_cache *cache, bool force)
+{
+	struct faults faults;
+	int err;
+
+	do {
+		faults = (struct faults){ 0 };
+		err = close_for_ever(cache, force, &faults);
+		cubby__direct_report(cache, &faults);
+	} while (!err && faults.n != 0);
+	return err;
 }
 
 static void
@@ -463,6 +479,12 @@ reopen(struct cubby_cache *cache)
 static void
 tear_down(struct cubby_cache *cache)
 {
+	sigset_t saved;
+
+	/* A fork in the meantime may have opened it in the child. */
+	cubby__lock_acquire(&cache->lock, &saved);
+	cubby__quiesce_close(cache);
+	cubby__lock_release(&cache->lock, &saved);
 	cubby__direct_trim(cache, 0);
 	fini_memory(cache);
 	cubby__registry_bury(cache);
@@ -471,10 +493,8 @@ tear_down(struct cubby_cache *cache)
 static int
 destroy(struct cubby_cache *cache, bool force)
 {
-	struct faults faults = { 0 };
-	int err = close_for_ever(cache, force, &faults);
+	int err = close_clean(cache, force);
 
-	cubby__direct_report(cache, &faults);
 	if (err)
 		return err;
 	err = cubby__registry_condemn(cache);

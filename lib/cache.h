@@ -80,11 +80,12 @@ typedef void (*free_stage_fn)(struct cubby_cache *cache, size_t n,
  *   F1  gate is 0 or block; it is 0 if and only if n_closed is not 0 or the
  *       cache has no block; it changes under the slab lock only
  *   F2  fast.offset_bytes is 0 if gate is, and gate or 0 (staged) else
- *   F3  the bit of every cell in a magazine or reserve is set
+ *   F3  a cell is in one magazine or reserve at most, and then its bit is set
  *   F4  n_depot is the count of the cells in `young` and the aged ones,
  *       whenever the cache is quiet
- *   F5  cells are in flight only inside a bracket, under the slab lock, or in
- *       the list `preparing`
+ *   F5  idle cells are in flight only inside a bracket, under the slab lock,
+ *       or in the list `preparing`; what direct.c has taken is an object, which
+ *       its owner has not initialised yet
  */
 struct front {
 	/* Constant while LIVE. */
@@ -107,6 +108,7 @@ struct front {
 	struct cubby_reserve *reserves;
 	uint64_t flushed_at_ms; /* the last flush for want of room; 0: none */
 	uint64_t flushed_cells; /* since the last refill, or window */
+	bool depot_is_unsure;   /* F4 may not hold: a handler forked */
 	bool only_frees;        /* a window without a refill has passed */
 	uint32_t swept;         /* stripes, in turn */
 	uint32_t n_waves;       /* refills in turn that came soon after one */
@@ -343,6 +345,9 @@ int cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,
 /* Does the depot hold more than it should?  Then bring some of it back. */
 bool cubby__depot_overflows(const struct front *front);
 void cubby__depot_flush(struct cubby_cache *cache);
+
+/* Its part of what all depots hold: made right at each lock visit. */
+void cubby__depot_count_process(struct cubby_cache *cache);
 
 /* Cells that it should not exceed, as things stand in the process. */
 uint64_t cubby__depot_bound(const struct front *front);

@@ -102,8 +102,8 @@ cubby__cpu_fence_ready(void)
 	       membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 }
 
-void
+bool
 cubby__cpu_fence_all(void)
 {
-	membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
 }

@@ -37,6 +37,8 @@ uint32_t cubby__cpu_parse_list(const char *list);
  * kernel or an emulator has no such call.
  */
 bool cubby__cpu_fence_ready(void);
-void cubby__cpu_fence_all(void);
+
+/* false: the kernel refused, as a seccomp filter may that came later. */
+bool cubby__cpu_fence_all(void);
 
 #endif /* CUBBY__CPU_H */

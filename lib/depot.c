@@ -72,6 +72,7 @@
 
 /* Empty magazines for the blocks of the threads that free. */
 #define EMPTIES_READY 16
+#define EMPTIES_READY_MAX 4096
 
 #define MERGE_CELLS_MAX (2 * MAGAZINE_CAPACITY_MAX)
 
@@ -198,14 +199,23 @@ set_bound(struct front *front, uint64_t bound_cells)
 	__atomic_store_n(&front->bound_cells, bound_cells, __ATOMIC_RELAXED);
 }
 
+/* What an idle cell costs: itself, and its part of a magazine. */
+static uint64_t
+idle_bytes_per_cell(const struct cubby_cache *cache)
+{
+	uint64_t capacity = max_u64(cache->front.capacity_max, 1);
+
+	return cache->region.geometry.cell_bytes + MAGAZINE_BYTES / capacity;
+}
+
 /* The cache's part of what all depots hold: right at each lock visit. */
-static void
-count_process(struct cubby_cache *cache)
+void
+cubby__depot_count_process(struct cubby_cache *cache)
 {
 	struct front *front = &cache->front;
 	int64_t n_cells = __atomic_load_n(&front->n_depot, __ATOMIC_RELAXED);
 	uint64_t bytes = (uint64_t)(n_cells > 0 ? n_cells : 0) *
-			 (cache->region.geometry.cell_bytes + sizeof(void *));
+			 idle_bytes_per_cell(cache);
 
 	__atomic_add_fetch(&idle_bytes,
 			   (int64_t)(bytes - front->counted_bytes),
@@ -328,7 +338,9 @@ gather(struct cubby_cache *cache, uint32_t *numbers)
 	left = batch_now(cache);
 	/* Frees must not want for empties before the depot is full. */
 	cubby__magazine_make_ready(
-		div_up(front->bound_cells, front->capacity) + EMPTIES_READY);
+		min_u64(div_up(front->bound_cells, front->capacity),
+			EMPTIES_READY_MAX) +
+		EMPTIES_READY);
 	while (n < MAGAZINES_PER_VISIT && left != 0) {
 		uint32_t number = cubby__magazine_take_empty(
 			cache->id, front->capacity, true);
@@ -448,6 +460,8 @@ prepare(struct cubby_cache *cache, unsigned n, uint32_t *numbers,
 
 	for (unsigned i = 0; i < n; i++) {
 		magazine_set_next(numbers[i], front->preparing);
+		magazine(numbers[i])->owner = (uintptr_t)
+			cubby__stripe_current();
 		front->preparing = numbers[i];
 	}
 	cubby__lock_release(&cache->lock, saved);
@@ -480,7 +494,7 @@ cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,
 			n = prepare(cache, n_filled, numbers, saved);
 			break;
 		}
-	count_process(cache);
+	cubby__depot_count_process(cache);
 	*ret_n = n;
 	if (n == 0)
 		return n_filled != 0 ? -ENOMEM : -EAGAIN;
@@ -618,7 +632,7 @@ flush_locked(struct cubby_cache *cache, sigset_t *saved, struct faults *faults)
 	sweep(cache, faults);
 	adapt_to_flush(cache, n_flushed);
 	cubby__depot_note_peak(cache);
-	count_process(cache);
+	cubby__depot_count_process(cache);
 	cubby__direct_trim_locked(cache, cache->n_kept_empty, saved);
 }
 
@@ -649,6 +663,7 @@ cubby__depot_init(struct cubby_cache *cache)
 {
 	struct front *front = &cache->front;
 	uint64_t cell_bytes = cache->region.geometry.cell_bytes;
+	uint64_t idle_cell_bytes;
 
 	if (front->capacity_max == 0)
 		front->capacity_max = MAGAZINE_CAPACITY_MAX;
@@ -658,15 +673,18 @@ cubby__depot_init(struct cubby_cache *cache)
 		1);
 	front->capacity_max = (uint32_t)min_u64(front->batch_max,
 						front->capacity_max);
+	idle_cell_bytes = idle_bytes_per_cell(cache);
 	if (front->bound_max == 0)
-		front->bound_max = BOUND_BYTES_MAX / cell_bytes;
+		front->bound_max = BOUND_BYTES_MAX / idle_cell_bytes;
 	front->bound_start = min_u64(
-		max_u64(BOUND_BYTES_START / cell_bytes, 2), front->bound_max);
-	front->bound_min = min_u64(max_u64(BOUND_BYTES_MIN / cell_bytes, 1),
+		max_u64(BOUND_BYTES_START / idle_cell_bytes, 2),
+		front->bound_max);
+	front->bound_min = min_u64(max_u64(BOUND_BYTES_MIN / idle_cell_bytes,
+					   1),
 				   front->bound_max);
-	set_batch(cache, BATCH_START / 2);
 	front->bound_usual = front->bound_start;
 	set_bound(front, front->bound_usual);
+	set_batch(cache, BATCH_START / 2);
 }
 
 void

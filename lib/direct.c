@@ -66,10 +66,12 @@ uint64_t
 cubby__direct_trim_locked(struct cubby_cache *cache, uint64_t keep,
 			  sigset_t *saved)
 {
+	/* Not those that others empty meanwhile: free must come to an end. */
+	uint64_t n_left = cache->slabs.n_in_lane[LANE_EMPTY];
 	uint64_t bytes = 0;
 	uint64_t slab;
 
-	while (cache->n_walks == 0 &&
+	while (n_left-- > 0 && cache->n_walks == 0 &&
 	       cubby__slab_reclaim_begin(&cache->slabs, keep, &slab)) {
 		if (cache->fini != NULL) {
 			/* The records may move as soon as the lock is gone. */
@@ -102,7 +104,7 @@ cubby__direct_trim(struct cubby_cache *cache, uint64_t keep)
 /* Why an allocation has to do without. */
 struct refusal {
 	enum slab_refusal why;
-	bool is_passing; /* cells will be free when a running fini ends */
+	bool is_passing; /* cells will be free when a running fini or init ends */
 };
 
 static void
@@ -195,7 +197,8 @@ take_all_locked(struct cubby_cache *cache, const struct request *request,
 	}
 	give_locked(cache, n_taken, request->objects);
 	slabs->n_live_peak = peak; /* they never lived */
-	ret_refusal->is_passing = slabs->n_in_lane[LANE_RECLAIMING] != 0;
+	ret_refusal->is_passing = slabs->n_in_lane[LANE_RECLAIMING] != 0 ||
+				  cache->front.preparing != 0;
 	return -ENOMEM;
 }
 
@@ -246,8 +249,8 @@ now_ns(void)
 }
 
 /*
- * The same, but wait a while for another thread's fini.  Not for ever: this
- * may be a signal handler on the thread that runs it.
+ * The same, but wait a while for another thread's fini or init.  Not for ever:
+ * this may be a signal handler on the thread that runs it.
  */
 static int
 take_waiting(struct cubby_cache *cache, const struct request *request,
@@ -475,7 +478,7 @@ run_free_stages(struct cubby_cache *cache, size_t n, void *const *objects)
 }
 
 static void
-bury(struct cubby_cache *cache, size_t n, void *const *objects)
+end_lives(struct cubby_cache *cache, size_t n, void *const *objects)
 {
 	uint64_t cell;
 	sigset_t saved;
@@ -502,7 +505,7 @@ free_batch(struct cubby_cache *cache, size_t n, void *const *objects)
 	n = min_u64(n, BATCH_CELLS);
 	n_claimed = claim(cache, n, objects, claimed, &n_passed, &faults);
 	if (n_claimed != 0)
-		bury(cache, n_claimed, claimed);
+		end_lives(cache, n_claimed, claimed);
 	if (unlikely(faults.n != 0))
 		cubby__direct_report(cache, &faults);
 	return n_passed;

@@ -53,6 +53,17 @@ install(void)
 	pthread_atfork(prepare, done, done_in_child);
 }
 
+/*
+ * As early as can be: who registers first prepares last, so that no fork
+ * handler of the host's waits for a lock of its own while we hold ours; and
+ * after the fork we are done first.
+ */
+__attribute__((constructor(101))) static void
+install_early(void)
+{
+	cubby__fork_install();
+}
+
 void
 cubby__fork_install(void)
 {

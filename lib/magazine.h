@@ -75,7 +75,10 @@
 #define MAGAZINE_CAPACITY_MAX 120
 #define BLOCK_BYTES 32
 
-/* full_mask: a cursor at a 1 KiB boundary is full; 0 makes every push full. */
+/*
+ * full_mask: a cursor at a 1 KiB boundary is full; 0 makes every push full, so
+ * that frees with a stage go out of line, where the first is used.
+ */
 #define FULL_MASK_OPEN (MAGAZINE_BYTES - 1)
 #define FULL_MASK_STAGED 0
 
@@ -113,7 +116,7 @@ struct magazine {
 	uint16_t capacity; /* <= MAGAZINE_CAPACITY_MAX */
 	uint16_t count;    /* M3 */
 	uint64_t cache;    /* id */
-	uint64_t reserved;
+	uint64_t owner;    /* while init runs on its cells: whose stripe */
 	void *words[(MAGAZINE_BYTES - MAGAZINE_HEADER_BYTES) / 8];
 };
 

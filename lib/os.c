@@ -11,6 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Linux 5.14 and 5.18; the C library's headers may be older. */
@@ -282,6 +283,18 @@ read_file(const char *path, char *buffer, size_t buffer_bytes)
 		n_bytes = -errno;
 	close(fd);
 	return n_bytes;
+}
+
+void
+cubby__os_nap(uint64_t ns)
+{
+	struct timespec time = { .tv_nsec = (long)ns };
+	int saved = errno;
+	int cancel = forbid_cancellation();
+
+	nanosleep(&time, NULL);
+	restore_cancellation(cancel);
+	errno = saved;
 }
 
 ssize_t

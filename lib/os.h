@@ -84,6 +84,9 @@ uint64_t cubby__os_read_number(const char *path, uint64_t otherwise);
 ssize_t cubby__os_read_text(const char *path, char *buffer,
 			    size_t buffer_bytes);
 
+/* Sleep; signals that are not blocked end it early. */
+void cubby__os_nap(uint64_t ns);
+
 /* write(2) until all is out: 0 or a negative errno. */
 int cubby__os_write(int fd, const char *bytes, size_t n_bytes);
 

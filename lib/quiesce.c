@@ -21,6 +21,7 @@
 #include "bits.h"
 #include "cache.h"
 #include "error.h"
+#include "os.h"
 
 #include <errno.h>
 
@@ -45,7 +46,8 @@ cubby__quiesce_close(struct cubby_cache *cache)
 void
 cubby__quiesce_open(struct cubby_cache *cache)
 {
-	if (--cache->front.n_closed == 0)
+	/* In a fork child it may be open already. */
+	if (cache->front.n_closed == 0 || --cache->front.n_closed == 0)
 		set_gate(cache, cache->front.block, cache->front.published);
 }
 
@@ -57,11 +59,28 @@ wait_for_brackets(struct cubby_cache *cache)
 
 	if (!err)
 		return 0;
+	if (tid == 0)
+		return cubby__error_set(
+			err,
+			"cache '%s': the kernel refuses membarrier(2), which "
+			"it allowed at first; is there a seccomp filter?",
+			cache->name);
 	return cubby__error_set(
 		err,
 		"cache '%s': thread %d has been stopped in the middle of an "
 		"allocation or a free; let it go on, then try again",
 		cache->name, (int)tid);
+}
+
+static void
+recount_depot(struct cubby_cache *cache)
+{
+	struct idle_counts counts;
+
+	cubby__quiesce_count(cache, &counts);
+	__atomic_store_n(&cache->front.n_depot, (int64_t)counts.in_depot,
+			 __ATOMIC_RELAXED);
+	cache->front.depot_is_unsure = false;
 }
 
 int
@@ -82,6 +101,8 @@ cubby__quiesce_begin(struct cubby_cache *cache, sigset_t *ret_saved)
 		cubby__lock_acquire_nested(&cache->lock);
 	if (err)
 		cubby__quiesce_end(cache, ret_saved);
+	else if (unlikely(cache->front.depot_is_unsure))
+		recount_depot(cache);
 	return err;
 }
 
@@ -241,6 +262,7 @@ cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults)
 	front->aged_last = 0;
 	if (!PLANTED(SWING))
 		__atomic_store_n(&front->n_depot, 0, __ATOMIC_RELAXED);
+	cubby__depot_count_process(cache);
 }
 
 void
@@ -251,7 +273,8 @@ cubby__quiesce_sweep_locked(struct cubby_cache *cache, uint32_t n,
 	uint32_t n_stripes = cubby__stripe_n();
 
 	cubby__quiesce_close(cache);
-	cubby__stripe_fence();
+	if (!cubby__stripe_fence())
+		n = 0;
 	for (n = (uint32_t)min_u64(n, n_stripes); n > 0; n--) {
 		struct stripe *stripe = cubby__stripe_at(front->swept++ %
 							 n_stripes);
@@ -293,6 +316,7 @@ struct audit {
 	struct cubby_cache *cache;
 	struct text *first;
 	size_t n_faults;
+	uint64_t *seen; /* a bit a cell, or NULL if there is no memory */
 };
 
 static void
@@ -306,10 +330,31 @@ static void
 audit_cell(void *context, const void *object)
 {
 	struct audit *audit = context;
-	uint64_t cell;
+	uint64_t cell, mask;
 
-	if (cubby__direct_check(audit->cache, object, &cell) != FREE_OK)
+	if (cubby__direct_check(audit->cache, object, &cell) != FREE_OK) {
 		fault(audit, "idle, but no cell in use (F3)", object);
+		return;
+	}
+	if (audit->seen == NULL)
+		return;
+	mask = (uint64_t)1 << (cell % 64);
+	if (audit->seen[cell / 64] & mask)
+		fault(audit, "idle in two places (F3)", object);
+	audit->seen[cell / 64] |= mask;
+}
+
+static void
+audit_cells(struct audit *audit)
+{
+	uint64_t bytes = (audit->cache->slabs.n_cells / 64 + 1) * 8;
+	void *memory = NULL;
+
+	if (cubby__os_map(bytes, &memory) == 0)
+		audit->seen = memory;
+	cubby__quiesce_for_each(audit->cache, audit_cell, audit);
+	if (memory != NULL)
+		cubby__os_unmap(memory, bytes);
 }
 
 static void
@@ -351,7 +396,7 @@ audit_list(struct audit *audit, uint32_t number)
 size_t
 cubby__quiesce_verify(struct cubby_cache *cache, struct text *first)
 {
-	struct audit audit = { cache, first, 0 };
+	struct audit audit = { .cache = cache, .first = first };
 	const struct front *front = &cache->front;
 	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
 	struct idle_counts counts;
@@ -368,7 +413,7 @@ cubby__quiesce_verify(struct cubby_cache *cache, struct text *first)
 	audit_list(&audit, front->preparing);
 	if (audit.n_faults != 0)
 		return audit.n_faults; /* what they hold cannot be read */
-	cubby__quiesce_for_each(cache, audit_cell, &audit);
+	audit_cells(&audit);
 	cubby__quiesce_count(cache, &counts);
 	if ((int64_t)counts.in_depot !=
 	    __atomic_load_n(&front->n_depot, __ATOMIC_RELAXED))

@@ -422,7 +422,7 @@ take_from(struct slab_set *set, uint64_t number, size_t n, uint64_t *cells)
 				   bit;
 	}
 	slab->n_live = (uint16_t)(slab->n_live + n);
-	if (slab->flags != 0 && slab->n_live > slab->n_cells / 4 * 3)
+	if (slab->flags != 0 && slab->n_live * 4 > slab->n_cells * 3)
 		slab->flags = 0; /* to be thinned anew */
 	move_to_lane(set, number, lane_by_count(slab));
 	return n;
@@ -552,6 +552,9 @@ cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
 	return bytes;
 }
 
+/* Fewer cells a slab go through all steps within a few allocations. */
+#define THIN_CELLS_MIN 4
+
 /* The step of thinning that so few live cells call for; 0: none. */
 static unsigned
 thin_step(const struct slab_set *set, const struct slab *slab)
@@ -560,7 +563,8 @@ thin_step(const struct slab_set *set, const struct slab *slab)
 			   cubby__os_page_bytes();
 	uint64_t n_live = slab->n_live;
 
-	if (n_live == 0 || n_live > slab->n_cells / 2)
+	if (n_live == 0 || n_live > slab->n_cells / 2 ||
+	    slab->n_cells < THIN_CELLS_MIN)
 		return 0;
 	if (n_live == 1)
 		return 5;

@@ -26,11 +26,12 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(n_live, "cells", "held by the program"),
 	COLUMN(n_free, "cells", "free, in slabs with pages"),
 	COLUMN(n_returned, "cells", "free, in slabs without pages"),
-	COLUMN(n_live_peak, "cells", "most that were ever live at once"),
+	COLUMN(n_live_peak, "cells",
+	       "highest level seen, idle in threads included"),
 	COLUMN(n_slabs, "slabs", "ever used"),
-	COLUMN(n_slabs_full, "slabs", "with every cell live"),
-	COLUMN(n_slabs_partial, "slabs", "with some cells live"),
-	COLUMN(n_slabs_empty, "slabs", "with pages and no live cell"),
+	COLUMN(n_slabs_full, "slabs", "with no cell free in it"),
+	COLUMN(n_slabs_partial, "slabs", "with some cells free in it"),
+	COLUMN(n_slabs_empty, "slabs", "with pages, all cells free in it"),
 	COLUMN(n_slabs_returned, "slabs", "whose pages were given back"),
 	COLUMN(reserved_bytes, "bytes", "address space for cells"),
 	COLUMN(committed_bytes, "bytes", "of it usable without a mapping"),
@@ -58,8 +59,10 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(n_refills, "events", "visits to the slabs for cells"),
 	COLUMN(n_flushes, "events", "visits that brought cells back"),
 	COLUMN(n_quiesces, "events", "the cache was made to stand still"),
-	COLUMN(n_direct_allocs, "events", "calls that went by the lock"),
-	COLUMN(n_direct_frees, "events", "calls that went by the lock"),
+	COLUMN(n_direct_allocs, "events",
+	       "calls (not bulk) that took the lock"),
+	COLUMN(n_direct_frees, "events",
+	       "calls (not bulk) that took the lock"),
 	COLUMN(n_thinned, "events", "slabs whose unused pages were dropped"),
 };
 
@@ -145,7 +148,7 @@ snapshot_front(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 
 	/* The tag counts puts and gets; their difference is still there. */
 	stats->n_depot_puts = (tag + n_young) / 2;
-	stats->n_depot_gets = (tag - n_young) / 2;
+	stats->n_depot_gets = (tag - min_u64(n_young, tag)) / 2;
 	stats->front_end = front->block != 0 ? CUBBY_FRONT_PER_THREAD :
 					       CUBBY_FRONT_NONE;
 	stats->is_fast = front->published != 0;

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,8 @@
 
 #define NS_PER_S ((uint64_t)1000000000)
 #define WAIT_NS (NS_PER_S / 10)
+#define YIELDS 100
+#define NAP_NS 50000
 #define PATIENCE_NS (5 * NS_PER_S) /* with a thread that is only crowded out */
 
 #define FRONT_NONE 1 /* second word of the option below */
@@ -111,11 +114,13 @@ thread_exits(void *pointer)
 
 	/* Destructors of other keys may still free: without magazines. */
 	my_exit = true;
-	my_stripe = NULL;
 	cubby__my_stripe = NULL;
+	/* It may be 1: a handler in a bracket ended the thread. */
+	stripe_leave(stripe);
 	on_exit_fn(stripe);
 	cubby__lock_acquire(&lock, &saved);
 	release_stripe(stripe);
+	my_stripe = NULL; /* until now it is ours, also for a fork */
 	cubby__lock_release(&lock, &saved);
 }
 
@@ -155,6 +160,7 @@ cubby__stripe_init(void (*on_exit)(struct stripe *stripe))
 	stripe_bytes = cubby__granule_budget_bytes() < SMALL_BUDGET_BYTES ?
 			       STRIPE_BYTES_SMALL :
 			       STRIPE_BYTES;
+	stripe_bytes = align_up(stripe_bytes, cubby__os_page_bytes());
 	n_most = (uint32_t)min_u64(N_STRIPES_MAX,
 				   cubby__granule_budget_bytes() /
 					   BUDGET_SHARE / stripe_bytes);
@@ -176,12 +182,43 @@ cubby__stripe_init(void (*on_exit)(struct stripe *stripe))
 	base = reserved;
 }
 
+static bool
+is_gone(pid_t tid)
+{
+	int saved = errno;
+	bool gone = syscall(SYS_tgkill, getpid(), tid, 0) != 0 &&
+		    errno == ESRCH;
+
+	errno = saved;
+	return gone;
+}
+
+/*
+ * Threads whose first call came in the last round of their key destructors
+ * were not told to us: glibc ran no more.  What they left, the next owner has.
+ */
+static void
+release_lost(void)
+{
+	for (uint32_t i = 0; i < n_stripes; i++) {
+		struct stripe *stripe = cubby__stripe_at(i);
+
+		if (stripe->state == STRIPE_USED && is_gone(stripe->tid)) {
+			stripe_leave(stripe);
+			release_stripe(stripe);
+		}
+	}
+}
+
 static struct stripe *
 take_stripe(void)
 {
 	struct stripe *stripe;
 	uint32_t n = n_stripes;
 
+	/* Seldom: as often as there are twice as many, and at the end. */
+	if (first_free == 0 && n >= 64 && (is_pow2(n) || n == n_most))
+		release_lost();
 	if (first_free != 0) {
 		stripe = cubby__stripe_at((uint32_t)first_free - 1);
 		first_free = stripe->next_free;
@@ -226,7 +263,7 @@ cubby__stripe_mine(void)
 {
 	struct stripe *stripe = my_stripe;
 
-	if (unlikely(stripe == NULL))
+	if (unlikely(stripe == NULL || my_exit))
 		return attach();
 	/* After vfork, clone(CLONE_VM) or _Fork it is somebody else's. */
 	CHECK_DEBUG(stripe->tid == gettid() || cubby__lock_holds_all());
@@ -290,18 +327,18 @@ now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-void
+bool
 cubby__stripe_fence(void)
 {
-	if (STRIPE_FENCED)
-		full_barrier();
-	else
-		cubby__cpu_fence_all();
+	if (!STRIPE_FENCED)
+		return cubby__cpu_fence_all();
+	full_barrier();
+	return true;
 }
 
 /*
- * Would the thread run if it had a processor?  Then it is not stopped, only
- * crowded out, and its bracket will end.
+ * Would the thread run if it had a processor, or the page that it touched?
+ * Then it is not stopped, only crowded out, and its bracket will end.
  */
 static bool
 wants_to_run(pid_t tid)
@@ -316,7 +353,8 @@ wants_to_run(pid_t tid)
 		return false;
 	/* "12345 (name of any kind) R ..." */
 	name_end = strrchr(line, ')');
-	return name_end != NULL && name_end[1] == ' ' && name_end[2] == 'R';
+	return name_end != NULL && name_end[1] == ' ' &&
+	       (name_end[2] == 'R' || name_end[2] == 'D');
 }
 
 /* Wait for one thread, until the deadline or longer. */
@@ -324,6 +362,7 @@ static int
 wait_for(const struct stripe *stripe, uint64_t *deadline_ns, pid_t *ret_tid)
 {
 	uint64_t last_ns = now_ns() + PATIENCE_NS;
+	unsigned n_yields = 0;
 	uint64_t now;
 
 	while (!stripe_is_idle(stripe)) {
@@ -336,7 +375,11 @@ wait_for(const struct stripe *stripe, uint64_t *deadline_ns, pid_t *ret_tid)
 				return -EBUSY;
 			*deadline_ns = now + WAIT_NS;
 		}
-		sched_yield();
+		/* A real-time thread must sleep for others to run. */
+		if (n_yields++ < YIELDS)
+			sched_yield();
+		else
+			cubby__os_nap(NAP_NS);
 	}
 	return 0;
 }
@@ -350,7 +393,9 @@ cubby__stripe_wait(pid_t *ret_tid)
 
 	if (base == NULL)
 		return 0;
-	cubby__stripe_fence();
+	*ret_tid = 0;
+	if (!cubby__stripe_fence())
+		return -EBUSY;
 	n = cubby__stripe_n();
 	for (uint32_t i = 0; i < n && !err; i++) {
 		const struct stripe *stripe = cubby__stripe_at(i);

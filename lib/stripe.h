@@ -115,16 +115,17 @@ struct stripe *cubby__stripe_at(uint32_t i);
  * Wait until every bracket that began before the call has ended: 0, or -EBUSY
  * and the thread that did not end one in 100 ms (5 s if it is not stopped but
  * waits for a processor); at once if it is the calling thread, which then is in
- * a signal handler.
+ * a signal handler, and, with thread 0, if the kernel refuses the barrier.
  */
 int cubby__stripe_wait(pid_t *ret_tid);
 
 /*
- * The first half of that: brackets that begin later see what we stored.  And
- * is the thread outside of any bracket that began before?
+ * The first half of that: brackets that begin later see what we stored.  false:
+ * the kernel refuses.
  */
-void cubby__stripe_fence(void);
+bool cubby__stripe_fence(void);
 
+/* The second half: is the thread outside of any bracket that began before? */
 static inline bool
 stripe_is_idle(const struct stripe *stripe)
 {

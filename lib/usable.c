@@ -78,6 +78,19 @@ cubby__usable_or_error(const struct cubby_cache *cache, const char *call)
 		call);
 }
 
+/*
+ * A free is looked at when its magazine goes back to the slabs; until then the
+ * cell may have had two owners.
+ */
+static const char *
+lateness(const struct cubby_cache *cache)
+{
+	return cache != NULL && cache->front.block != 0 ?
+		       " (freed earlier; with CUBBY_OPTIONS=front=none it is "
+		       "found in the call)" :
+		       "";
+}
+
 /* The address is in no cell of `cache` (or NULL); say where it is instead. */
 static void
 report_elsewhere(const struct cubby_cache *cache, const void *address)
@@ -90,22 +103,23 @@ report_elsewhere(const struct cubby_cache *cache, const void *address)
 		other = cubby__registry_by_id(owner.id);
 	if (other == NULL)
 		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, name, address,
-				     "%p lies in no cache", address);
+				     "%p lies in no cache%s", address,
+				     lateness(cache));
 	else if (other == cache)
 		cubby__report_misuse(
 			CUBBY_MISUSE_FOREIGN_FREE, name, address,
 			"%p lies in this cache's range, but in no "
-			"cell of it",
-			address);
+			"cell of it%s",
+			address, lateness(cache));
 	else if (other->state == CACHE_LIVE)
 		cubby__report_misuse(CUBBY_MISUSE_WRONG_CACHE, name, address,
-				     "%p belongs to cache '%s'", address,
-				     other->name);
+				     "%p belongs to cache '%s'%s", address,
+				     other->name, lateness(cache));
 	else
 		cubby__report_misuse(
 			CUBBY_MISUSE_FOREIGN_FREE, name, address,
-			"%p was in cache '%s', which was destroyed", address,
-			other->name);
+			"%p was in cache '%s', which was destroyed%s", address,
+			other->name, lateness(cache));
 }
 
 void
@@ -122,20 +136,20 @@ cubby__usable_report_free(const struct cubby_cache *cache, const void *address,
 		object = region_object(&cache->region, cell);
 		cubby__report_misuse(
 			CUBBY_MISUSE_INTERIOR_FREE, cache->name, address,
-			"%p is %zd bytes into object %p (cell %zu)", address,
+			"%p is %zd bytes into object %p (cell %zu)%s", address,
 			(const char *)address - (const char *)object, object,
-			(size_t)cell);
+			(size_t)cell, lateness(cache));
 		return;
 	case FREE_UNOPENED:
 		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, cache->name,
 				     address,
-				     "%p (cell %zu) was never allocated",
-				     address, (size_t)cell);
+				     "%p (cell %zu) was never allocated%s",
+				     address, (size_t)cell, lateness(cache));
 		return;
 	default:
 		cubby__report_misuse(CUBBY_MISUSE_DOUBLE_FREE, cache->name,
 				     address,
-				     "object %p (cell %zu) is already free",
-				     address, (size_t)cell);
+				     "object %p (cell %zu) is already free%s",
+				     address, (size_t)cell, lateness(cache));
 	}
 }

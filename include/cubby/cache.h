@@ -132,14 +132,17 @@ struct cubby_cache_attr {
 
 	/*
 	 * Most cells in a magazine, of which a thread holds two: fewer waste
-	 * less, more take the lock less often.  Default: 120, or what 64 KiB
+	 * less, more take the lock less often.  Means nothing where there are
+	 * no magazines.  Default: 120, or what 64 KiB
 	 * hold of larger cells, or what is fair among many threads.
 	 */
 	uint64_t magazine_capacity;
 
 	/*
-	 * Most bytes of idle cells in the depot, the magazines that no thread
-	 * holds.  Default: starts at 256 KiB and follows traffic up to 64 MiB.
+	 * About the most bytes of idle cells in the depot, the magazines that
+	 * no thread holds; kept by whole magazines.  Default: starts at 256 KiB,
+	 * follows repeated bursts up to 64 MiB, and the cells in use down while
+	 * the cache only frees.
 	 */
 	uint64_t max_idle_bytes;
 };

@@ -43,13 +43,14 @@ struct cubby_cache_stats {
 	uint64_t n_live;     /* held by the program */
 	uint64_t n_free;     /* free, in slabs with pages */
 	uint64_t n_returned; /* in slabs whose pages went back to the kernel */
-	uint64_t n_live_peak;
+	uint64_t n_live_peak; /* highest level seen at a refill, flush or
+				 snapshot; what threads have idle counts */
 
-	/* slabs */
+	/* slabs; a cell that is idle or reserved is not free in its slab */
 	uint64_t n_slabs;
 	uint64_t n_slabs_full;
 	uint64_t n_slabs_partial;
-	uint64_t n_slabs_empty;    /* with pages, without live objects */
+	uint64_t n_slabs_empty;    /* with pages, all cells free in it */
 	uint64_t n_slabs_returned; /* without pages */
 
 	/* bytes of cells */
@@ -91,7 +92,7 @@ struct cubby_cache_stats {
 	uint64_t n_refills;       /* visits to the slabs for more cells */
 	uint64_t n_flushes;       /* visits that brought cells back */
 	uint64_t n_quiesces;      /* the cache was made to stand still */
-	uint64_t n_direct_allocs; /* calls that went by the lock */
+	uint64_t n_direct_allocs; /* calls, but for bulk, that took the lock */
 	uint64_t n_direct_frees;
 	uint64_t n_thinned; /* slabs whose unused pages were dropped */
 };

@@ -12,8 +12,9 @@ enum {
 	OBJECT_BYTES = 64,
 	CAPACITY_MAX = 120,
 	N_OF_TWO = 2 * CAPACITY_MAX, /* what a block holds */
-	BOUND_START = (256 << 10) / OBJECT_BYTES,
-	BOUND_MIN = (16 << 10) / OBJECT_BYTES,
+	IDLE_BYTES = OBJECT_BYTES + 1024 / CAPACITY_MAX, /* of a cell */
+	BOUND_START = (256 << 10) / IDLE_BYTES,
+	BOUND_MIN = (16 << 10) / IDLE_BYTES,
 	N_MAX = 200000
 };
 

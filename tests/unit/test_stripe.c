@@ -386,7 +386,7 @@ stripe_fork_child_buries_the_others(void **state)
 	cubby__stripe_mine();
 	start(&busy, true);
 	cubby__stripe_fork_prepare();
-	pid = fork();
+	pid = _Fork(); /* which calls no handlers: only this module */
 	if (pid == 0)
 		_exit(check_child(&busy));
 	cubby__stripe_fork_done();

@@ -275,10 +275,7 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 	if (!(plan->attr.flags & CUBBY_CACHE_NO_MAGAZINES))
 		cubby__front_make_block(cache);
 	cache->front.capacity_max = (uint32_t)plan->attr.magazine_capacity;
-	cache->front.bound_max = plan->attr.max_idle_bytes /
-				 plan->geometry.cell_bytes;
-	if (plan->attr.max_idle_bytes != 0 && cache->front.bound_max == 0)
-		cache->front.bound_max = 1;
+	cache->front.bound_max = plan->attr.max_idle_bytes;
 	err = init_cell_sides(cache);
 	if (err)
 		return err;

@@ -321,8 +321,8 @@ struct cubby_cache *cubby__front_user_of(const struct block *block);
 /* depot.c */
 
 /*
- * Before the gate is opened, with capacity_max and bound_max as the user set
- * them, or 0; after it was closed for ever.
+ * Before the gate is opened, with capacity_max and, in bytes, bound_max as the
+ * user set them, or 0; after it was closed for ever.
  */
 void cubby__depot_init(struct cubby_cache *cache);
 void cubby__depot_fini(struct cubby_cache *cache);

@@ -675,7 +675,8 @@ cubby__depot_init(struct cubby_cache *cache)
 						front->capacity_max);
 	idle_cell_bytes = idle_bytes_per_cell(cache);
 	if (front->bound_max == 0)
-		front->bound_max = BOUND_BYTES_MAX / idle_cell_bytes;
+		front->bound_max = BOUND_BYTES_MAX;
+	front->bound_max = max_u64(front->bound_max / idle_cell_bytes, 1);
 	front->bound_start = min_u64(
 		max_u64(BOUND_BYTES_START / idle_cell_bytes, 2),
 		front->bound_max);

@@ -153,7 +153,7 @@ snapshot_front(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 					       CUBBY_FRONT_NONE;
 	stats->is_fast = front->published != 0;
 	stats->magazine_capacity = front->capacity;
-	stats->depot_bound = front->bound_cells;
+	stats->depot_bound = cubby__depot_bound(front);
 	stats->n_refills = front->n_refills;
 	stats->n_flushes = front->n_flushes;
 	stats->n_quiesces = front->n_quiesces;

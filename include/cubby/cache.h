@@ -140,7 +140,7 @@ struct cubby_cache_attr {
 
 	/*
 	 * About the most bytes of idle cells in the depot, the magazines that
-	 * no thread holds; kept by whole magazines.  Default: starts at 256 KiB,
+	 * no thread holds, these included; kept by whole magazines.  Default: starts at 256 KiB,
 	 * follows repeated bursts up to 64 MiB, and the cells in use down while
 	 * the cache only frees.
 	 */

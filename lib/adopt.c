@@ -39,7 +39,6 @@ cubby__adopt_cache(struct cubby_cache *cache)
 {
 	struct front *front = &cache->front;
 	struct faults faults = { 0 };
-
 	uint32_t number = front->preparing;
 
 	front->preparing = 0;

@@ -142,26 +142,41 @@ fail:
 	return NULL;
 }
 
+static inline uint32_t
+published(const struct cubby_cache *cache)
+{
+	return __atomic_load_n(&cache->fast.offset_bytes, __ATOMIC_ACQUIRE);
+}
+
+/* Enter the bracket and pass the gate: the block, or NULL and no bracket. */
+static inline struct block *
+enter(struct stripe *stripe, const struct cubby_cache *cache)
+{
+	uint32_t gate = 0;
+
+	if (unlikely(stripe == NULL))
+		return NULL;
+	if (PLANTED(NO_RECHECK))
+		gate = published(cache);
+	PLANT_DELAY(NO_RECHECK);
+	if (unlikely(!stripe_enter_unfenced(stripe)))
+		return NULL;
+	if (!PLANTED(NO_RECHECK))
+		gate = published(cache);
+	return stripe_block(stripe, gate);
+}
+
 /* The fast way: an object, or NULL. */
 static inline void *
 pop(struct cubby_cache *cache)
 {
 	struct stripe *stripe = cubby__my_stripe;
+	struct block *block = enter(stripe, cache);
 	void *object;
-	uint32_t gate;
 
-	if (unlikely(stripe == NULL))
+	if (unlikely(block == NULL))
 		return NULL;
-	if (PLANTED(NO_RECHECK))
-		gate = __atomic_load_n(&cache->fast.offset_bytes,
-				       __ATOMIC_ACQUIRE);
-	PLANT_DELAY(NO_RECHECK);
-	if (unlikely(!stripe_enter_unfenced(stripe)))
-		return NULL;
-	if (!PLANTED(NO_RECHECK))
-		gate = __atomic_load_n(&cache->fast.offset_bytes,
-				       __ATOMIC_ACQUIRE);
-	object = block_pop(stripe_block(stripe, gate), stripe->magazines);
+	object = block_pop(block, stripe->magazines);
 	stripe_leave(stripe);
 	return object;
 }
@@ -274,22 +289,13 @@ static inline bool
 push(struct cubby_cache *cache, void *object)
 {
 	struct stripe *stripe = cubby__my_stripe;
+	struct block *block = enter(stripe, cache);
 	bool pushed;
-	uint32_t gate;
 
-	if (unlikely(stripe == NULL))
+	if (unlikely(block == NULL))
 		return false;
-	if (PLANTED(NO_RECHECK))
-		gate = __atomic_load_n(&cache->fast.offset_bytes,
-				       __ATOMIC_ACQUIRE);
-	PLANT_DELAY(NO_RECHECK);
-	if (unlikely(!stripe_enter_unfenced(stripe)))
-		return false;
-	if (!PLANTED(NO_RECHECK))
-		gate = __atomic_load_n(&cache->fast.offset_bytes,
-				       __ATOMIC_ACQUIRE);
-	pushed = block_push(stripe_block(stripe, gate), stripe->magazines,
-			    cache->fast.full_mask, object);
+	pushed = block_push(block, stripe->magazines, cache->fast.full_mask,
+			    object);
 	stripe_leave(stripe);
 	return pushed;
 }

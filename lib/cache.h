@@ -359,10 +359,6 @@ void cubby__depot_note_peak(struct cubby_cache *cache);
 void cubby__depot_flush_locked(struct cubby_cache *cache, uint32_t number,
 			       struct faults *faults);
 
-/* Bytes in the depots of all caches, about, and how many there may be. */
-uint64_t cubby__depot_idle_bytes(void);
-uint64_t cubby__depot_idle_limit_bytes(void);
-
 /*
  * adopt.c: in a fork child, for each cache, and then once: open what was
  * closed, and take over what other threads had in magazines.

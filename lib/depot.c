@@ -40,6 +40,7 @@
 #include <time.h>
 
 #define BATCH_BYTES_MAX (64 * KIB)
+
 /*
  * Cells idle in the blocks of all threads: 512 KiB a cache, but magazines of
  * 64 cells however many threads there are.
@@ -82,27 +83,21 @@ OPTION_ROW(idle, OPTION_NUMBER, &idle_limit_bytes, NULL,
 
 static int64_t idle_bytes;
 
-uint64_t
-cubby__depot_idle_bytes(void)
+static uint64_t
+all_idle_bytes(void)
 {
 	int64_t bytes = __atomic_load_n(&idle_bytes, __ATOMIC_RELAXED);
 
 	return bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-uint64_t
-cubby__depot_idle_limit_bytes(void)
-{
-	return idle_limit_bytes;
-}
-
 /* ------------------------------- young and aged --------------------------- */
 
 /* The count of the depot after a magazine came or went. */
-static int64_t
+static void
 count_depot(struct front *front, int64_t n_cells)
 {
-	return __atomic_add_fetch(&front->n_depot, n_cells, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&front->n_depot, n_cells, __ATOMIC_RELAXED);
 }
 
 void
@@ -273,7 +268,7 @@ adapt_to_flush(struct cubby_cache *cache, uint64_t n_cells)
 uint64_t
 cubby__depot_bound(const struct front *front)
 {
-	if (unlikely(cubby__depot_idle_bytes() > idle_limit_bytes))
+	if (unlikely(all_idle_bytes() > idle_limit_bytes))
 		return front->bound_min;
 	return __atomic_load_n(&front->bound_cells, __ATOMIC_RELAXED);
 }

@@ -33,9 +33,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <time.h>
-
-#define NS_PER_S ((uint64_t)1000000000)
 
 /* How long an allocation waits for a fini that holds the last free cells. */
 #define FINI_WAIT_NS (NS_PER_S / 10)
@@ -239,15 +236,6 @@ take_idle(struct cubby_cache *cache, const struct request *request,
 	return err;
 }
 
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 /*
  * The same, but wait a while for another thread's fini or init.  Not for ever:
  * this may be a signal handler on the thread that runs it.
@@ -262,8 +250,8 @@ take_waiting(struct cubby_cache *cache, const struct request *request,
 		if (!ret_refusal->is_passing)
 			return -ENOMEM;
 		if (deadline_ns == 0)
-			deadline_ns = now_ns() + FINI_WAIT_NS;
-		else if (now_ns() >= deadline_ns)
+			deadline_ns = cubby__os_now_ns() + FINI_WAIT_NS;
+		else if (cubby__os_now_ns() >= deadline_ns)
 			return -ENOMEM;
 		sched_yield();
 	}

@@ -9,9 +9,8 @@
  * compare-exchange on a pointer that another thread could have popped and
  * pushed back meanwhile.
  *
- * The page is found again at thread exit through a pthread key.  Keys from 32
- * on make pthread_setspecific() allocate; then, and when no key is left, the
- * page of an ended thread is lost.
+ * The page is found again at thread exit through a pthread key; where there is
+ * none that does not allocate, the page of an ended thread is lost.
  */
 #include "error.h"
 
@@ -20,9 +19,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-
-/* glibc keeps the values of so many keys inside the thread itself. */
-#define KEYS_WITHOUT_MALLOC 32
 
 struct record {
 	struct record *next;
@@ -121,11 +117,7 @@ thread_exits(void *record)
 static void
 make_key(void)
 {
-	if (pthread_key_create(&exit_key, thread_exits) != 0)
-		return;
-	exit_key_works = exit_key < KEYS_WITHOUT_MALLOC;
-	if (!exit_key_works)
-		pthread_key_delete(exit_key);
+	exit_key_works = cubby__os_key_create(&exit_key, thread_exits);
 }
 
 /*

@@ -62,14 +62,6 @@ is_open(const struct stripe *stripe, const struct block *block)
 	return block != &stripe->blocks[0];
 }
 
-static uint32_t
-cursor_count(uint64_t cursor)
-{
-	uint32_t number = magazine_of_cursor(cursor);
-
-	return magazine_cursor_count(cursor, magazine(number)->capacity);
-}
-
 static uint64_t
 cursor_of(uint32_t number)
 {
@@ -84,7 +76,7 @@ settle(uint64_t cursor)
 {
 	uint32_t number = magazine_of_cursor(cursor);
 
-	magazine(number)->count = (uint16_t)cursor_count(cursor);
+	magazine(number)->count = (uint16_t)magazine_cells_below(cursor);
 	magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
 	PLANT_DELAY(ADOPT_BY_STATE);
 	return number;
@@ -310,8 +302,8 @@ cubby__front_free(struct cubby_cache *cache, void *object)
 		return false;
 	pushed = push_any(cache, stripe, object, &full);
 	if (unlikely(full)) {
-		cubby__depot_flush(
-			cache); /* makes empties of what the depot holds */
+		/* Makes empties of what the depot holds. */
+		cubby__depot_flush(cache);
 		pushed = push_any(cache, stripe, object, &full);
 	}
 	if (unlikely(cubby__depot_overflows(&cache->front)))
@@ -331,7 +323,7 @@ pop_many(struct block *block, size_t n, void **objects)
 
 	if (cursor == 0)
 		return 0;
-	n = min_u64(n, cursor_count(cursor));
+	n = min_u64(n, magazine_cells_below(cursor));
 	for (i = 0; i < n; i++)
 		objects[i] = *--top;
 	block_set(&block->loaded, cursor - n * sizeof(*top));

@@ -264,6 +264,16 @@ magazine_cursor_count(uint64_t cursor, uint32_t capacity)
 	       8;
 }
 
+/* Cells below a cursor; 0 is the cursor of no magazine. */
+static inline uint32_t
+magazine_cells_below(uint64_t cursor)
+{
+	if (cursor == 0)
+		return 0;
+	return magazine_cursor_count(
+		cursor, magazine(magazine_of_cursor(cursor))->capacity);
+}
+
 /* The cursor of a magazine of this capacity that holds `count` cells. */
 static inline uint64_t
 magazine_cursor(uint32_t number, uint32_t capacity, uint32_t count)

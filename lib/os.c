@@ -24,6 +24,7 @@
 
 #define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 #define OVERCOMMIT_NEVER 2
+#define KEYS_WITHOUT_MALLOC 32
 
 static uint64_t fail_at;
 static uint64_t n_calls;
@@ -283,6 +284,26 @@ read_file(const char *path, char *buffer, size_t buffer_bytes)
 		n_bytes = -errno;
 	close(fd);
 	return n_bytes;
+}
+
+uint64_t
+cubby__os_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+bool
+cubby__os_key_create(pthread_key_t *ret_key, void (*at_exit)(void *value))
+{
+	if (pthread_key_create(ret_key, at_exit) != 0)
+		return false;
+	if (*ret_key < KEYS_WITHOUT_MALLOC)
+		return true;
+	pthread_key_delete(*ret_key);
+	return false;
 }
 
 void

@@ -17,6 +17,7 @@
 
 #include "compiler.h"
 
+#include <pthread.h>
 #include <sys/types.h>
 
 size_t cubby__os_page_bytes(void);
@@ -84,8 +85,19 @@ uint64_t cubby__os_read_number(const char *path, uint64_t otherwise);
 ssize_t cubby__os_read_text(const char *path, char *buffer,
 			    size_t buffer_bytes);
 
+/* Of the monotonic clock. */
+#define NS_PER_S ((uint64_t)1000000000)
+uint64_t cubby__os_now_ns(void);
+
 /* Sleep; signals that are not blocked end it early. */
 void cubby__os_nap(uint64_t ns);
+
+/*
+ * A key for a value of each thread's, of which setting never allocates (glibc
+ * keeps those below 32 in the thread itself): false if there is none.
+ */
+bool cubby__os_key_create(pthread_key_t *ret_key,
+			  void (*at_exit)(void *value));
 
 /* write(2) until all is out: 0 or a negative errno. */
 int cubby__os_write(int fd, const char *bytes, size_t n_bytes);

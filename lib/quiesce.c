@@ -130,16 +130,6 @@ visit_cells(const struct magazine *it, uint32_t count,
 		visitor->visit(visitor->context, objects[i]);
 }
 
-static uint32_t
-cursor_count(uint64_t cursor)
-{
-	return cursor == 0 ?
-		       0 :
-		       magazine_cursor_count(
-			       cursor,
-			       magazine(magazine_of_cursor(cursor))->capacity);
-}
-
 static void
 visit_cursor(const uint64_t *word, const struct visitor *visitor)
 {
@@ -147,7 +137,7 @@ visit_cursor(const uint64_t *word, const struct visitor *visitor)
 
 	if (cursor != 0)
 		visit_cells(magazine(magazine_of_cursor(cursor)),
-			    cursor_count(cursor), visitor);
+			    magazine_cells_below(cursor), visitor);
 }
 
 static void
@@ -214,8 +204,8 @@ cubby__quiesce_count(const struct cubby_cache *cache,
 							 front->block);
 
 		ret_counts->in_blocks +=
-			cursor_count(block_get(&block->loaded)) +
-			cursor_count(block_get(&block->previous));
+			magazine_cells_below(block_get(&block->loaded)) +
+			magazine_cells_below(block_get(&block->previous));
 	}
 	ret_counts->in_depot = count_list(magazine_stack_top(&front->young)) +
 			       count_list(front->aged_first);
@@ -234,7 +224,7 @@ drain_word(struct cubby_cache *cache, uint64_t *word, struct faults *faults)
 	if (cursor == 0)
 		return;
 	number = magazine_of_cursor(cursor);
-	magazine(number)->count = (uint16_t)cursor_count(cursor);
+	magazine(number)->count = (uint16_t)magazine_cells_below(cursor);
 	block_set(word, 0);
 	cubby__depot_flush_locked(cache, number, faults);
 }
@@ -375,7 +365,7 @@ audit_cursor(struct audit *audit, uint64_t cursor)
 {
 	if (cursor != 0)
 		audit_magazine(audit, magazine_of_cursor(cursor),
-			       cursor_count(cursor));
+			       magazine_cells_below(cursor));
 }
 
 static void

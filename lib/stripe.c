@@ -16,7 +16,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* 8,189 caches and 32,768 threads; less under a small address budget. */
@@ -25,10 +24,6 @@
 #define N_STRIPES_MAX 32768
 #define BUDGET_SHARE 256
 
-/* glibc keeps the values of so many keys inside the thread itself. */
-#define KEYS_WITHOUT_MALLOC 32
-
-#define NS_PER_S ((uint64_t)1000000000)
 #define WAIT_NS (NS_PER_S / 10)
 #define YIELDS 100
 #define NAP_NS 50000
@@ -136,17 +131,6 @@ delete_key(void)
 	exit_key_works = false;
 }
 
-static bool
-make_key(void)
-{
-	if (pthread_key_create(&exit_key, thread_exits) != 0)
-		return false;
-	exit_key_works = exit_key < KEYS_WITHOUT_MALLOC;
-	if (!exit_key_works)
-		pthread_key_delete(exit_key);
-	return exit_key_works;
-}
-
 void
 cubby__stripe_init(void (*on_exit)(struct stripe *stripe))
 {
@@ -169,7 +153,8 @@ cubby__stripe_init(void (*on_exit)(struct stripe *stripe))
 	    cubby__magazine_init() != 0 ||
 	    cubby__granule_take_plain(bytes, &reserved) != 0)
 		return;
-	if (!make_key()) {
+	exit_key_works = cubby__os_key_create(&exit_key, thread_exits);
+	if (!exit_key_works) {
 		cubby__granule_give_plain(reserved, bytes);
 		return;
 	}
@@ -318,15 +303,6 @@ cubby__stripe_give_block(uint32_t offset_bytes)
 
 /* --------------------------------- waiting -------------------------------- */
 
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 bool
 cubby__stripe_fence(void)
 {
@@ -361,7 +337,7 @@ wants_to_run(pid_t tid)
 static int
 wait_for(const struct stripe *stripe, uint64_t *deadline_ns, pid_t *ret_tid)
 {
-	uint64_t last_ns = now_ns() + PATIENCE_NS;
+	uint64_t last_ns = cubby__os_now_ns() + PATIENCE_NS;
 	unsigned n_yields = 0;
 	uint64_t now;
 
@@ -369,7 +345,7 @@ wait_for(const struct stripe *stripe, uint64_t *deadline_ns, pid_t *ret_tid)
 		*ret_tid = __atomic_load_n(&stripe->tid, __ATOMIC_RELAXED);
 		if (stripe == my_stripe)
 			return -EBUSY;
-		now = now_ns();
+		now = cubby__os_now_ns();
 		if (now >= *deadline_ns) {
 			if (now >= last_ns || !wants_to_run(*ret_tid))
 				return -EBUSY;
@@ -403,7 +379,7 @@ cubby__stripe_wait(pid_t *ret_tid)
 		if (stripe_is_idle(stripe))
 			continue;
 		if (deadline_ns == 0)
-			deadline_ns = now_ns() + WAIT_NS;
+			deadline_ns = cubby__os_now_ns() + WAIT_NS;
 		err = wait_for(stripe, &deadline_ns, ret_tid);
 	}
 	return err;

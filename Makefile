@@ -217,9 +217,11 @@ QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu
 ## check-memcheck: unit and stress tests under memcheck
 ## check-chunks: unit and stress tests with every cache in chunks
 ## check-small: unit and stress tests in 2 GiB of address space
+## check-thread: all test programs with magazines of threads, not of CPUs
+## check-mmcid: unit and stress tests with CPUs told apart by mm_cid
 ## check-none: unit and stress tests without magazines
 ## check-qemu: the smoke programs for aarch64, under qemu
-CIRCUMSTANCES := debug clang asan tsan memcheck chunks small none qemu
+CIRCUMSTANCES := debug clang asan tsan memcheck chunks small thread mmcid none qemu
 .PHONY: $(CIRCUMSTANCES:%=check-%)
 check-debug: how = VARIANT=debug
 check-clang: how = VARIANT=clang KINDS="$(CORE) abuse"
@@ -233,6 +235,10 @@ check-chunks: how = KINDS="$(CORE)"
 check-chunks: export CUBBY_OPTIONS = chunks
 check-small: how = KINDS="$(CORE)"
 check-small: export CUBBY_OPTIONS = budget=2G
+check-thread: how = KINDS="$(KINDS_PROGRAM)"
+check-thread: export CUBBY_OPTIONS = front=thread
+check-mmcid: how = KINDS="$(CORE)"
+check-mmcid: export CUBBY_OPTIONS = front=mmcid
 check-none: how = KINDS="$(CORE)"
 check-none: export CUBBY_OPTIONS = front=none
 check-qemu: how = VARIANT=aarch64 KINDS=smoke
@@ -240,7 +246,8 @@ check-qemu: export CUBBY_OPTIONS = budget=64G
 check-qemu: export WRAP = $(QEMU)
 check-clang check-chunks check-small check-none: \
 	export CUBBY_TEST_SCALE ?= 50
-check-asan check-tsan check-qemu: export CUBBY_TEST_SCALE ?= 20
+check-asan check-tsan check-mmcid check-qemu: \
+	export CUBBY_TEST_SCALE ?= 20
 check-memcheck: export CUBBY_TEST_SCALE ?= 5
 $(CIRCUMSTANCES:%=check-%):
 	+@$(MAKE) --no-print-directory RUN=$(@:check-%=%) $(how) check
@@ -261,7 +268,8 @@ check-model:
 ## check-house: the house rules that a script can check
 ## check-abi: version script, exported symbols and headers agree
 ## check-headers: each public header compiles alone, C11 to C++20
-.PHONY: check-layers check-house check-abi check-headers
+## check-sequences: restartable sequences, as disassembled, and their length
+.PHONY: check-layers check-house check-abi check-headers check-sequences
 check-layers:
 	@scripts/check-layers
 check-house: lib
@@ -270,13 +278,15 @@ check-abi: shared
 	@scripts/check-abi $(SHARED)
 check-headers:
 	@scripts/check-headers
+check-sequences:
+	@scripts/check-sequences
 
 ## check-all: all of the above except check-long, with a sum at the end
 .PHONY: check-all
 check-all:
 	@+scripts/check --no-install
 
-FORMATTED = $(sort $(wildcard include/cubby/*.h lib/*.[ch] tests/*/*.[ch] \
+FORMATTED = $(sort $(wildcard include/cubby/*.h include/cubby/*/*.h lib/*.[ch] tests/*/*.[ch] \
 	tests/*/*.cc bench/*.[ch] bench/*.cc bench/*/*.[ch]))
 
 ## format: let clang-format rewrite the sources
@@ -292,20 +302,22 @@ format-check:
 
 # ------------------------------- benchmarks -------------------------------
 #
-# bench_*.c are programs over Google Benchmark, truck*.c are one program, and
-# what else is in bench/ goes into all of the former.  All use the shared
-# library, as a user would; libfloor.so is one that does nothing.
+# bench_*.c are programs over Google Benchmark, all but one; truck*.c are one
+# program, and what else is in bench/ goes into all of the former.  All use the
+# shared library, as a user would; libfloor.so is one that does nothing.
 
 BENCH_SRC := $(sort $(wildcard bench/bench_*.c))
-BENCH_BIN := $(BENCH_SRC:%.c=$(O)/%)
+BENCH_ALONE := $(O)/bench/bench_threads
+BENCH_BIN := $(filter-out $(BENCH_ALONE),$(BENCH_SRC:%.c=$(O)/%))
 TRUCK_SRC := $(sort $(wildcard bench/truck*.c))
 BENCH_SUPPORT := $(patsubst %.c,$(O)/%.o,$(filter-out $(BENCH_SRC) \
 	$(TRUCK_SRC),$(sort $(wildcard bench/*.c bench/rivals/*.c)))) \
 	$(O)/bench/gb.o
+BENCH_NEEDS_GB := $(O)/bench/gb.o $(O)/bench/context.o
 BENCH_LIBS := -lbenchmark -lstdc++ -lm
 GLIB = $(shell pkg-config $(1) glib-2.0)
 
-$(O)/bench/context.o: MY_CPPFLAGS += -DBENCH_CFLAGS='"$(CFLAGS)"'
+$(O)/bench/machine.o: MY_CPPFLAGS += -DBENCH_CFLAGS='"$(CFLAGS)"'
 $(O)/bench/truck_glib.o: MY_CPPFLAGS += $(call GLIB,--cflags)
 
 FLOOR := $(O)/bench/libfloor.so
@@ -316,6 +328,11 @@ $(FLOOR): $(O)/bench/floor/floor.lo
 $(BENCH_BIN): %: %.o $(BENCH_SUPPORT) $(SHARED) $(FLOOR)
 	$(call say,LD)
 	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..:$$ORIGIN' -o $@ $^ $(BENCH_LIBS)
+
+$(BENCH_ALONE): %: %.o $(filter-out $(BENCH_NEEDS_GB),$(BENCH_SUPPORT)) \
+		$(SHARED) $(FLOOR)
+	$(call say,LD)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..:$$ORIGIN' -o $@ $^
 
 $(O)/bench/truck: $(TRUCK_SRC:%.c=$(O)/%.o) $(SHARED)
 	$(call say,LD)
@@ -330,7 +347,7 @@ $(O)/tests/unit/test_gb: needs_cmocka = -lcmocka $(BENCH_LIBS)
 ## truck: build the truck comparison
 ## quickstart: run it: the table and the picture
 .PHONY: bench bench-quick truck quickstart
-bench: $(BENCH_BIN) truck
+bench: $(BENCH_BIN) $(BENCH_ALONE) truck
 bench-quick: bench
 	@scripts/run-bench --quick --build $(O)
 truck: $(O)/bench/truck

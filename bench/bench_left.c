@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -71,6 +72,7 @@ struct result {
 	double page_table_bytes; /* at the peak */
 	uint64_t n_threads;
 	uint64_t n_freed;
+	struct rival_proof proof;
 };
 
 struct crew {
@@ -317,10 +319,8 @@ measure(void *ret_result, const void *arg)
 	result->n_threads = crew.n_threads;
 	if (result->n_freed != plan->n_objects)
 		return -EBADMSG;
-	return bench->rival->check_calls ?
-		       bench->rival->check_calls(crew.pool,
-						 2 * result->n_freed) :
-		       0;
+	return rival_check(bench->rival, 1, &crew.pool, 2 * result->n_freed,
+			   &result->proof);
 }
 
 static void
@@ -352,28 +352,40 @@ bench_left(struct gb_state *state, void *arg)
 			 bench->plan->percents[step]);
 		gb_counter(state, name, result.left_bytes[step], GB_PLAIN);
 	}
+	bench_proof(state, &result.proof);
+}
+
+static void
+add(const struct rival *rival, const struct plan *plan)
+{
+	struct bench *bench = calloc(1, sizeof(*bench));
+	struct gb_bench *registered;
+	char name[64];
+
+	if (!bench)
+		abort();
+	*bench = (struct bench){ plan, rival };
+	snprintf(name, sizeof(name), "%s/%s/%s", plan->name, rival->name(),
+		 plan->variant);
+	registered = gb_register(name, bench_left, bench);
+	gb_iterations(registered, 1);
+	gb_real_time(registered);
+	gb_unit(registered, GB_MILLISECOND);
 }
 
 int
 main(int argc, char **argv)
 {
 	static const struct rival *const rivals[] = { &rival_cubby,
+						      &rival_cubby_inline,
+						      &rival_cubby_thread,
 						      &rival_malloc };
-	static struct bench benches[2][sizeof(plans) / sizeof(plans[0])];
 
-	for (size_t r = 0; r < 2; r++)
-		for (size_t p = 0; p < sizeof(plans) / sizeof(plans[0]); p++) {
-			struct bench *bench = &benches[r][p];
-			struct gb_bench *registered;
-			char name[64];
-
-			*bench = (struct bench){ &plans[p], rivals[r] };
-			snprintf(name, sizeof(name), "%s/%s/%s", plans[p].name,
-				 rivals[r]->name(), plans[p].variant);
-			registered = gb_register(name, bench_left, bench);
-			gb_iterations(registered, 1);
-			gb_real_time(registered);
-			gb_unit(registered, GB_MILLISECOND);
-		}
+	for (size_t r = 0; r < sizeof(rivals) / sizeof(rivals[0]); r++) {
+		if (!rival_is_here(rivals[r]))
+			continue;
+		for (size_t p = 0; p < sizeof(plans) / sizeof(plans[0]); p++)
+			add(rivals[r], &plans[p]);
+	}
 	return bench_main(argc, argv);
 }

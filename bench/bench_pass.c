@@ -120,6 +120,7 @@ typedef uint64_t consume_fn(void *pool, uint64_t end);
 	}
 
 LOOPS(cubby)
+LOOPS(inline)
 LOOPS(malloc)
 
 static const struct kind {
@@ -129,6 +130,10 @@ static const struct kind {
 	consume_fn *consume_read;
 } kinds[] = {
 	{ &rival_cubby, cubby_produce, cubby_consume, cubby_consume_read },
+	{ &rival_cubby_inline, inline_produce, inline_consume,
+	  inline_consume_read },
+	{ &rival_cubby_thread, cubby_produce, cubby_consume,
+	  cubby_consume_read },
 	{ &rival_malloc, malloc_produce, malloc_consume, malloc_consume_read },
 };
 
@@ -142,6 +147,7 @@ struct bench {
 struct result {
 	double warm_seconds; /* of the batches before: reported beside it */
 	double seconds;
+	struct rival_proof proof;
 };
 
 struct consumer {
@@ -193,7 +199,7 @@ run_consumer(void *arg)
 }
 
 static int
-check(const struct consumer *consumer)
+check(const struct consumer *consumer, struct rival_proof *ret_proof)
 {
 	const struct rival *rival = consumer->bench->kind->rival;
 	uint64_t n = consumer->end * BATCH_OBJECTS;
@@ -202,8 +208,7 @@ check(const struct consumer *consumer)
 		return -EBADMSG;
 	if (consumer->bench->is_read && consumer->sum != n * (n - 1) / 2)
 		return -EILSEQ;
-	return rival->check_calls ? rival->check_calls(consumer->pool, 2 * n) :
-				    0;
+	return rival_check(rival, 1, &consumer->pool, 2 * n, ret_proof);
 }
 
 /* What it takes until the batches up to `end` were passed and emptied. */
@@ -239,7 +244,7 @@ measure(void *ret_result, const void *arg)
 	result->warm_seconds = time_until(&consumer, N_WARM_BATCHES);
 	result->seconds = time_until(&consumer, consumer.end);
 	pthread_join(thread, NULL);
-	return check(&consumer);
+	return check(&consumer, &result->proof);
 }
 
 static void
@@ -264,27 +269,35 @@ bench_pass(struct gb_state *state, void *arg)
 		   1e9 * result.warm_seconds /
 			   (N_WARM_BATCHES * BATCH_OBJECTS),
 		   GB_PLAIN);
+	bench_proof(state, &result.proof);
+}
+
+static void
+add(const struct kind *kind, int is_read)
+{
+	struct bench *bench = calloc(1, sizeof(*bench));
+	struct gb_bench *registered;
+	char name[64];
+
+	if (!bench)
+		abort();
+	*bench = (struct bench){ kind, is_read };
+	snprintf(name, sizeof(name), "S4/%s/%s", kind->rival->name(),
+		 is_read ? "read" : "unread");
+	registered = gb_register(name, bench_pass, bench);
+	gb_manual_time(registered);
+	gb_iterations(registered, 1);
+	gb_unit(registered, GB_MILLISECOND);
 }
 
 int
 main(int argc, char **argv)
 {
-	static struct bench benches[] = { { &kinds[0], 0 },
-					  { &kinds[0], 1 },
-					  { &kinds[1], 0 },
-					  { &kinds[1], 1 } };
-
-	for (size_t i = 0; i < sizeof(benches) / sizeof(benches[0]); i++) {
-		struct gb_bench *registered;
-		char name[64];
-
-		snprintf(name, sizeof(name), "S4/%s/%s",
-			 benches[i].kind->rival->name(),
-			 benches[i].is_read ? "read" : "unread");
-		registered = gb_register(name, bench_pass, &benches[i]);
-		gb_manual_time(registered);
-		gb_iterations(registered, 1);
-		gb_unit(registered, GB_MILLISECOND);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (!rival_is_here(kinds[i].rival))
+			continue;
+		add(&kinds[i], 0);
+		add(&kinds[i], 1);
 	}
 	return bench_main(argc, argv);
 }

@@ -5,15 +5,15 @@
  * A loop that is to be timed is a CALLS_INLINE function of a `struct calls`,
  * and is instantiated once a rival over one of the constants below: the
  * compiler sees through its pointers, and the loop holds direct calls of
- * cubby_alloc(), malloc() or floor_alloc().
+ * cubby_alloc(), malloc() or floor_alloc(), or what cubby_alloc() is inline.
  */
 #ifndef BENCH_CALLS_H
 #define BENCH_CALLS_H
 
+#include "rivals/cubby.h"
+
 #include "floor/floor.h"
 #include "rivals/rival.h"
-
-#include <cubby/cubby.h>
 
 #include <stdlib.h>
 
@@ -31,11 +31,24 @@ static inline void *
 calls_cubby_alloc(void *pool, size_t object_bytes)
 {
 	(void)object_bytes;
-	return cubby_alloc(pool);
+	return library_alloc(pool);
 }
 
 static inline void
 calls_cubby_free(void *pool, void *object)
+{
+	library_free(pool, object);
+}
+
+CALLS_INLINE void *
+calls_inline_alloc(void *pool, size_t object_bytes)
+{
+	(void)object_bytes;
+	return cubby_alloc(pool);
+}
+
+CALLS_INLINE void
+calls_inline_free(void *pool, void *object)
 {
 	cubby_free(pool, object);
 }
@@ -63,6 +76,8 @@ calls_floor_alloc(void *pool, size_t object_bytes)
 
 static const struct calls calls_cubby = { calls_cubby_alloc,
 					  calls_cubby_free };
+static const struct calls calls_inline = { calls_inline_alloc,
+					   calls_inline_free };
 static const struct calls calls_malloc = { calls_malloc_alloc,
 					   calls_malloc_free };
 static const struct calls calls_floor = { calls_floor_alloc, floor_free };

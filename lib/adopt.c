@@ -11,27 +11,30 @@
  *	gates     are opened: who closed them is gone
  *	preparing its cells go back to the slabs, but for those that the
  *	          forking thread itself is running init on
- *	blocks    of other stripes are emptied into the depots; every word of a
- *	          block is whole, as each was stored in one piece
+ *	blocks    of other threads' stripes are emptied into the depots; those
+ *	          of CPUs stay.  Every word of a block is whole, as each was
+ *	          stored in one piece
+ *	in_hand   counts what this thread has in hand, and nobody else's
  *	orphans   magazines that nothing reaches: another thread had them in
- *	          hand in a bracket.  They are put where they belong
+ *	          hand in an exchange.  They are put where they belong
  *
  * Reachable wins over state: a magazine's state is written before or after the
- * store that moves it, so it may say "in flight" of one that a block still
- * holds; adopting that would own its cells twice.  So first all that is
- * reachable is marked, and the rest adopted.  Only if another thread was
- * inside a bracket is there anything to look for.
+ * store that moves it, so it may say "in a block" of one that has left it, or
+ * has not come yet, or "in the depot" of one that is on its way there.  So first
+ * all that is reachable is marked, and the rest adopted, with as many cells as
+ * M3 says.  Only if another thread was in an exchange is there anything to look
+ * for.
  *
  * An object that another thread was about to push, or had just popped, is not
  * in a magazine or still in one: it is a leak in the child, or idle.
  *
- * A child that a signal handler forked, with its own thread inside a bracket,
+ * A child that a signal handler forked, with its own thread in an exchange,
  * does not look for orphans: it may hold one itself, and will put it back.  Nor
  * does it know then what depots hold: that is counted at the next quiesce.
  */
 #include "cache.h"
-
 #include "fork.h"
+#include "percpu.h"
 #include "registry.h"
 
 void
@@ -45,8 +48,7 @@ cubby__adopt_cache(struct cubby_cache *cache)
 	while (number != 0) {
 		uint32_t next = magazine_next(number);
 
-		if (magazine(number)->owner ==
-		    (uintptr_t)cubby__stripe_current()) {
+		if (magazine(number)->preparing == cubby__stripe_self()) {
 			/* This init forked, and goes on. */
 			magazine_set_next(number, front->preparing);
 			front->preparing = number;
@@ -119,17 +121,29 @@ mark_depot(struct cubby_cache *cache)
 	__atomic_store_n(&front->n_depot, (int64_t)n_cells, __ATOMIC_RELAXED);
 }
 
+static bool
+is_used(const struct cubby_cache *cache)
+{
+	return cache->state == CACHE_LIVE || cache->state == CACHE_DYING;
+}
+
+/* @mine: of this thread; NULL if it has none, or per CPU. */
 static void
 mark_all(const struct stripe *mine)
 {
+	uint32_t n = cubby__percpu_works ? cubby__percpu_n() : 0;
 	struct cubby_cache *cache;
 
 	for (uint32_t i = 1; mine != NULL && i < mine->n_blocks; i++)
 		mark_block(&mine->blocks[i]);
 	for (uint32_t id = 1; (cache = cubby__registry_by_id(id)) != NULL;
-	     id++)
-		if (cache->state == CACHE_LIVE || cache->state == CACHE_DYING)
-			mark_depot(cache);
+	     id++) {
+		if (!is_used(cache))
+			continue;
+		mark_depot(cache);
+		for (uint32_t i = 0; cache->front.block != 0 && i < n; i++)
+			mark_block(cubby__front_block(cache, i));
+	}
 	cubby__magazine_for_each_empty(mark, NULL);
 }
 
@@ -139,6 +153,10 @@ adopt(uint32_t number)
 	struct magazine *it = magazine(number);
 	struct cubby_cache *cache = cubby__registry_by_id((uint32_t)it->cache);
 
+	/* It left a block, or was about to enter one (M3). */
+	if (magazine_get_state(it) == MAGAZINE_IN_BLOCK &&
+	    !PLANTED(ADOPT_BY_COUNT))
+		magazine_set_count(it, magazine_cells_below(it->cursor));
 	if (cache != NULL && cache->state == CACHE_LIVE)
 		cubby__depot_put(&cache->front, number);
 	else
@@ -150,8 +168,6 @@ is_orphan(uint32_t number)
 {
 	enum magazine_state state = magazine_get_state(magazine(number));
 
-	if (PLANTED(ADOPT_BY_STATE))
-		return state == MAGAZINE_IN_FLIGHT;
 	/* UNUSED: of a dropped page, or lost before its first use. */
 	return state != MAGAZINE_REACHED && state != MAGAZINE_UNUSED;
 }
@@ -161,8 +177,7 @@ adopt_orphans(const struct stripe *mine)
 {
 	uint32_t n = cubby__magazine_n_used();
 
-	if (!PLANTED(ADOPT_BY_STATE))
-		mark_all(mine);
+	mark_all(mine);
 	for (uint32_t number = 1; number < n; number++)
 		if (is_orphan(number))
 			adopt(number);
@@ -182,21 +197,46 @@ doubt_depots(void)
 		cache->front.depot_is_unsure = true;
 }
 
+/* Per CPU: blocks are whole and nobody's; what others had in hand is left. */
+static bool
+forget_others(void)
+{
+	struct cubby_cache *cache;
+	bool any = false;
+
+	for (uint32_t id = 1; (cache = cubby__registry_by_id(id)) != NULL;
+	     id++) {
+		struct front *front = &cache->front;
+
+		if (is_used(cache) && front->block != 0)
+			any |= cubby__percpu_forget(id, front->block,
+						    &front->n_in_hand_rest);
+	}
+	return any;
+}
+
 void
 cubby__adopt_stripes(void)
 {
-	const struct stripe *mine;
+	const struct stripe *mine = NULL;
+	bool in_hand; /* of this thread, which then is in a handler */
 
 	if (!cubby__stripe_works())
 		return;
-	others_were_busy = false;
-	if (PLANTED(ADOPT_BY_STATE))
-		adopt_orphans(NULL);
-	cubby__stripe_fork_child(bury);
-	mine = cubby__stripe_current();
-	if (others_were_busy && mine != NULL && mine->busy != 0)
+	if (cubby__percpu_works) {
+		cubby__percpu_fork_child();
+		others_were_busy = forget_others();
+		in_hand = cubby__percpu_has_any();
+	} else {
+		others_were_busy = false;
+		cubby__stripe_fork_child(bury);
+		mine = cubby__stripe_current();
+		in_hand = mine != NULL && mine->busy != 0;
+	}
+	if (!others_were_busy)
+		return;
+	if (in_hand)
 		doubt_depots();
-	if (others_were_busy && (mine == NULL || mine->busy == 0) &&
-	    !PLANTED(ADOPT_BY_STATE))
+	else
 		adopt_orphans(mine);
 }

@@ -6,12 +6,12 @@
  * (registry.c), so that a stale pointer to a cache can always be read and
  * recognised:
  *
- *	0       8       16                                           2432
+ *	0       8       24                                           2496
  *	+-------+-------+---------------------------------+----------+
  *	| copy  | fast  | constants, front, slabs, lock   | records  |
  *	+-------+-------+---------------------------------+----------+
  *
- * The first two words are ABI: the copy of the library that made the cache,
+ * The first two are ABI: the copy of the library that made the cache,
  * and what the fast path reads.  The rest holds the records of the first
  * slabs, so that a small cache costs no other page.
  */
@@ -29,7 +29,7 @@
 #include <cubby/reserve.h>
 #include <cubby/walk.h>
 
-#define CACHE_BYTES 2432
+#define CACHE_BYTES 2496
 
 /*
  * Life of a descriptor.  Every change is made under the registry's lock.
@@ -77,25 +77,27 @@ typedef void (*free_stage_fn)(struct cubby_cache *cache, size_t n,
  * queue of aged ones under the slab lock, where flushes put what they keep.
  *
  * Invariants:
- *   F1  gate is 0 or block; it is 0 if and only if n_closed is not 0 or the
- *       cache has no block; it changes under the slab lock only
- *   F2  fast.offset_bytes is 0 if gate is, and gate or 0 (staged) else
+ *   F1  gate is open or closed; it is closed if and only if n_closed is not 0 or
+ *       the cache has no block; it changes under the slab lock only
+ *   F2  fast.gate is closed if gate is, if alloc has stages (is_staged), and in
+ *       a process without CPU stripes; fast.thread_gate, in one with
  *   F3  a cell is in one magazine or reserve at most, and then its bit is set
  *   F4  n_depot is the count of the cells in `young` and the aged ones,
  *       whenever the cache is quiet
- *   F5  idle cells are in flight only inside a bracket, under the slab lock,
- *       or in the list `preparing`; what direct.c has taken is an object, which
+ *   F5  idle cells are in flight only in an exchange (hand.h), under the slab
+ *       lock, or in the list `preparing`; what direct.c has taken is an object, which
  *       its owner has not initialised yet
  */
 struct front {
 	/* Constant while LIVE. */
-	uint32_t block;     /* offset in a stripe; 0: the cache has none */
-	uint32_t published; /* block, or 0 where alloc has a stage */
+	uint32_t block;  /* offset in a stripe; 0: the cache has none */
+	bool is_staged;  /* alloc has a stage: the fast path stays closed */
+	uint64_t opened; /* the gate when it is open */
 	uint32_t capacity_max;
 	uint32_t batch_max; /* cells that a refill takes at most */
 
 	/* Under the slab lock; read elsewhere too. */
-	uint32_t gate;
+	uint64_t gate; /* as in fast.gate; per thread, an offset */
 	uint32_t n_closed;
 	uint32_t capacity;    /* of the magazines that are taken next */
 	uint32_t batch;       /* cells of the next refill */
@@ -123,12 +125,15 @@ struct front {
 	/* Atomic; written by exchanges.  The tag of `young` counts them. */
 	_Alignas(64) struct magazine_stack young;
 	int64_t n_depot; /* F4 */
+
+	/* Atomic: exchanges that ended where no CPU's block could count it. */
+	int64_t n_in_hand_rest;
 };
 
 struct cubby_cache {
 	/* ABI */
 	const void *copy; /* of the library, cubby__registry_copy() */
-	struct cubby_fast fast;
+	struct cubby__fast fast;
 
 	/* Constant while LIVE. */
 	uint32_t id;    /* place in the table, from 1 */
@@ -312,6 +317,13 @@ size_t cubby__front_alloc_bulk(struct cubby_cache *cache, size_t n,
 size_t cubby__front_free_bulk(struct cubby_cache *cache, size_t n,
 			      void *const *objects);
 
+/*
+ * All blocks of a cache, of threads or CPUs.  A number is valid for ever; those
+ * that come later have nothing in them while the gate is closed.
+ */
+uint32_t cubby__front_n_blocks(void);
+struct block *cubby__front_block(const struct cubby_cache *cache, uint32_t i);
+
 /* A thread or stripe ends: the magazines of a block go to their depot. */
 void cubby__front_empty_block(struct cubby_cache *cache, struct block *block);
 
@@ -374,6 +386,22 @@ void cubby__adopt_stripes(void);
  */
 int cubby__quiesce_begin(struct cubby_cache *cache, sigset_t *ret_saved);
 void cubby__quiesce_end(struct cubby_cache *cache, const sigset_t *saved);
+
+/*
+ * Where a closed gate leads to: block 0, of CPU 0 or as an offset in a thread's
+ * stripe.
+ */
+extern uint64_t cubby__front_closed __attribute__((visibility("hidden")));
+
+static inline bool
+front_is_open(const struct front *front)
+{
+	return __atomic_load_n(&front->gate, __ATOMIC_ACQUIRE) !=
+	       cubby__front_closed;
+}
+
+/* Set the gate and what is published of it.  Under the lock. */
+void cubby__front_set_gate(struct cubby_cache *cache, bool open);
 
 /* Close the gate, and open it if nobody else keeps it closed.  Under the lock. */
 void cubby__quiesce_close(struct cubby_cache *cache);

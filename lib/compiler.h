@@ -11,6 +11,7 @@
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
 #define COLD __attribute__((cold, noinline))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 #define UNUSED __attribute__((unused))
 #define WEAK_SYMBOL __attribute__((weak))
 

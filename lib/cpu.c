@@ -21,6 +21,7 @@
 
 /* glibc 2.35 and later. */
 extern const unsigned int __rseq_size WEAK_SYMBOL;
+extern const ptrdiff_t __rseq_offset WEAK_SYMBOL;
 
 uint32_t
 cubby__cpu_parse_list(const char *list)
@@ -47,19 +48,24 @@ uint32_t
 cubby__cpu_n_possible(void)
 {
 	char list[256];
-	uint32_t n = 0;
-	long configured;
-	int saved = errno;
 
+	/* Not sysconf(): without /sys it counts what affinity allows. */
 	if (cubby__os_read_text("/sys/devices/system/cpu/possible", list,
-				sizeof(list)) > 0)
-		n = cubby__cpu_parse_list(list);
-	if (n == 0) {
-		configured = sysconf(_SC_NPROCESSORS_CONF);
-		n = configured > 0 ? (uint32_t)configured : 1;
-	}
-	errno = saved;
-	return n;
+				sizeof(list)) <= 0)
+		return 0;
+	return cubby__cpu_parse_list(list);
+}
+
+bool
+cubby__cpu_knows_rseq(void)
+{
+	return &__rseq_size != NULL && &__rseq_offset != NULL;
+}
+
+ptrdiff_t
+cubby__cpu_rseq_offset(void)
+{
+	return cubby__cpu_knows_rseq() ? __rseq_offset : 0;
 }
 
 uint32_t
@@ -75,7 +81,7 @@ cubby__cpu_rseq_rule(uint32_t rseq_size, uint64_t feature_size)
 uint32_t
 cubby__cpu_rseq_bytes(void)
 {
-	if (&__rseq_size == NULL)
+	if (!cubby__cpu_knows_rseq())
 		return 0;
 	return cubby__cpu_rseq_rule(__rseq_size,
 				    getauxval(AT_RSEQ_FEATURE_SIZE));
@@ -91,19 +97,39 @@ membarrier(int command)
 	return answer;
 }
 
-bool
-cubby__cpu_fence_ready(void)
+/* Register for a kind of barrier: false if the kernel has none. */
+static bool
+register_for(long barrier, int registration)
 {
 	/* An emulator may answer every command with 0 and do nothing. */
 	long commands = membarrier(MEMBARRIER_CMD_QUERY);
 
-	return commands > 0 &&
-	       (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0 &&
-	       membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+	return commands > 0 && (commands & barrier) != 0 &&
+	       membarrier(registration) == 0;
+}
+
+bool
+cubby__cpu_fence_ready(void)
+{
+	return register_for(MEMBARRIER_CMD_PRIVATE_EXPEDITED,
+			    MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 }
 
 bool
 cubby__cpu_fence_all(void)
 {
 	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
+}
+
+bool
+cubby__cpu_rseq_fence_ready(void)
+{
+	return register_for(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ,
+			    MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ);
+}
+
+bool
+cubby__cpu_rseq_fence_all(void)
+{
+	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ) == 0;
 }

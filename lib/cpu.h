@@ -2,8 +2,7 @@
 /*
  * LAYER 1: cpu - CPU numbers and restartable sequences
  *
- * What the per-CPU front end will stand on; in this version the numbers are
- * published in the registry and nothing else uses them.
+ * What the per-CPU front end stands on: facts of the C library and the kernel.
  */
 #ifndef CUBBY__CPU_H
 #define CUBBY__CPU_H
@@ -14,8 +13,16 @@
 #define RSEQ_BYTES_CPU_ID 20
 #define RSEQ_BYTES_MM_CID 28
 
-/* CPU ids that can ever be seen: one more than the highest possible one. */
+/*
+ * CPU ids that can ever be seen: one more than the highest possible one; 0 if
+ * the kernel's list of them cannot be read.
+ */
 uint32_t cubby__cpu_n_possible(void);
+
+/* Does the C library register rseq areas (glibc 2.35), and where: an offset
+ * from the thread pointer. */
+bool cubby__cpu_knows_rseq(void);
+ptrdiff_t cubby__cpu_rseq_offset(void);
 
 /*
  * Usable bytes of the rseq area that glibc registered, 0 if there is none:
@@ -40,5 +47,12 @@ bool cubby__cpu_fence_ready(void);
 
 /* false: the kernel refused, as a seccomp filter may that came later. */
 bool cubby__cpu_fence_all(void);
+
+/*
+ * The same, and every restartable sequence of the process that is under way
+ * begins again (Linux 5.10).
+ */
+bool cubby__cpu_rseq_fence_ready(void);
+bool cubby__cpu_rseq_fence_all(void);
 
 #endif /* CUBBY__CPU_H */

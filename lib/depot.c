@@ -169,8 +169,9 @@ now_ms(void)
 static uint64_t
 capacity_limit(const struct cubby_cache *cache)
 {
-	uint64_t fair = BLOCKS_BYTES_MAX / (2 * max_u64(cubby__stripe_n(), 1) *
-					    cache->region.geometry.cell_bytes);
+	uint64_t fair = BLOCKS_BYTES_MAX /
+			(2 * max_u64(cubby__front_n_blocks(), 1) *
+			 cache->region.geometry.cell_bytes);
 
 	return min_u64(max_u64(fair, CAPACITY_FAIR_MIN),
 		       cache->front.capacity_max);
@@ -229,7 +230,7 @@ adapt_to_refill(struct cubby_cache *cache)
 	front->n_refills++;
 	if (front->flushed_at_ms != 0)
 		front->n_waves = soon ? front->n_waves + 1 : 0;
-	if (front->n_waves >= WAVES_PER_THREAD * cubby__stripe_n()) {
+	if (front->n_waves >= WAVES_PER_THREAD * cubby__front_n_blocks()) {
 		front->n_waves = 0;
 		front->bound_usual = min_u64(2 * front->bound_usual,
 					     front->bound_max);
@@ -300,7 +301,7 @@ fill_from_slabs(struct cubby_cache *cache, uint32_t number, uint32_t n)
 				       cells, &why);
 	for (uint32_t i = 0; i < n; i++)
 		objects[n - 1 - i] = region_object(&cache->region, cells[i]);
-	it->count = (uint16_t)n;
+	magazine_set_count(it, n);
 	return n;
 }
 
@@ -391,7 +392,7 @@ give_lowest(struct cubby_cache *cache, uint32_t number, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++)
 		cubby__direct_give_locked(cache, objects[i], &faults);
-	it->count = (uint16_t)(it->count - n);
+	magazine_set_count(it, it->count - n);
 	for (uint32_t i = 0; n != 0 && i < it->count; i++)
 		objects[i] = objects[i + n];
 }
@@ -455,8 +456,7 @@ prepare(struct cubby_cache *cache, unsigned n, uint32_t *numbers,
 
 	for (unsigned i = 0; i < n; i++) {
 		magazine_set_next(numbers[i], front->preparing);
-		magazine(numbers[i])->owner = (uintptr_t)
-			cubby__stripe_current();
+		magazine(numbers[i])->preparing = cubby__stripe_self();
 		front->preparing = numbers[i];
 	}
 	cubby__lock_release(&cache->lock, saved);
@@ -547,7 +547,7 @@ unload(struct cubby_cache *cache, uint32_t number, uint64_t *cells,
 		if (likely(cubby__direct_find_locked(cache, objects[i],
 						     &cells[n], faults)))
 			n++;
-	it->count = 0;
+	magazine_set_count(it, 0);
 	return n;
 }
 
@@ -561,7 +561,7 @@ load(struct cubby_cache *cache, uint32_t number, uint32_t n,
 
 	for (uint32_t i = 0; i < n; i++)
 		objects[n - 1 - i] = region_object(&cache->region, cells[i]);
-	it->count = (uint16_t)n;
+	magazine_set_count(it, n);
 }
 
 /* Merge two magazines, keep the low half, flush the high one: cells gone. */
@@ -596,7 +596,7 @@ merge(struct cubby_cache *cache, uint32_t first, uint32_t second,
 static void
 sweep(struct cubby_cache *cache, struct faults *faults)
 {
-	uint64_t n_maybe_idle = (uint64_t)cubby__stripe_n() * 2 *
+	uint64_t n_maybe_idle = (uint64_t)cubby__front_n_blocks() * 2 *
 				cache->front.capacity;
 
 	if (n_maybe_idle >= cache->slabs.n_live / SWEEP_SHARE)
@@ -638,7 +638,7 @@ cubby__depot_flush(struct cubby_cache *cache)
 	sigset_t saved;
 
 	cubby__lock_acquire(&cache->lock, &saved);
-	if (cache->front.gate != 0)
+	if (front_is_open(&cache->front))
 		flush_locked(cache, &saved, &faults);
 	cubby__lock_release(&cache->lock, &saved);
 	if (unlikely(faults.n != 0))

@@ -12,16 +12,22 @@
  *	free    loaded is full: exchange it for `previous` if that has room,
  *	        else put the full one into the depot and load an empty one
  *
- * Two magazines a thread, so that one who allocates and frees around a
- * boundary does not go to the depot each time.
+ * Two magazines a block, so that one who allocates and frees around a boundary
+ * does not go to the depot each time.
  *
- * An exchange takes no lock: it happens inside the thread's bracket and uses
- * lock-free stacks.  Each step stores one word of the block, and a magazine
- * that has left a block or stack and not yet reached another is complete in
- * itself (M3), so that a fork at any moment leaves nothing half.
+ * An exchange takes no lock: it is between hand_enter() and hand_leave(), and
+ * uses lock-free stacks.  Each step stores one word of the block, and a
+ * magazine that has left a block or stack and not yet reached another is
+ * complete in itself (M3), so that a fork at any moment leaves nothing half.
+ *
+ * Per CPU a step may find that another thread of this CPU, a handler, or
+ * another CPU's block has come in between.  Then what is in hand goes into
+ * `previous` or the depot, and the call begins again, a few times: then alloc
+ * refills, and takes its cell before others can, and free takes the slab lock.
  */
 #include "bits.h"
 #include "cache.h"
+#include "hand.h"
 #include "registry.h"
 
 #include <errno.h>
@@ -29,38 +35,12 @@
 /* Cells larger than this go without magazines: what would idle costs more. */
 #define CELL_BYTES_MAX (64 * KIB)
 
+/* How often one call tries, while others take what it has brought. */
+#define TRIES 4
+
+uint64_t cubby__front_closed;
+
 /* ------------------------------ exchanges --------------------------------- */
-
-static uint32_t
-gate_of(const struct front *front)
-{
-	return __atomic_load_n(&front->gate, __ATOMIC_ACQUIRE);
-}
-
-/*
- * Enter the bracket and pass the gate: the block, or NULL (and no bracket) if
- * the thread is inside one already.  A closed gate leads to block 0.
- */
-static struct block *
-enter(struct stripe *stripe, const struct front *front)
-{
-	uint32_t gate = PLANTED(NO_RECHECK) ? gate_of(front) : 0;
-
-	PLANT_DELAY(NO_RECHECK);
-	if (!stripe_enter(stripe))
-		return NULL;
-	if (!PLANTED(NO_RECHECK))
-		gate = gate_of(front);
-	if (stripe->n_blocks <= gate / BLOCK_BYTES)
-		stripe->n_blocks = gate / BLOCK_BYTES + 1;
-	return stripe_block(stripe, gate);
-}
-
-static bool
-is_open(const struct stripe *stripe, const struct block *block)
-{
-	return block != &stripe->blocks[0];
-}
 
 static uint64_t
 cursor_of(uint32_t number)
@@ -70,76 +50,131 @@ cursor_of(uint32_t number)
 	return magazine_cursor(number, it->capacity, it->count);
 }
 
-/* Before a magazine leaves a block: its count goes to its header (M3). */
+/* A magazine has left a block, and is in hand. */
 static uint32_t
 settle(uint64_t cursor)
 {
 	uint32_t number = magazine_of_cursor(cursor);
 
-	magazine(number)->count = (uint16_t)magazine_cells_below(cursor);
+	PLANT_DELAY(ADOPT_BY_COUNT);
+	magazine_set_count(magazine(number), magazine_cells_below(cursor));
+	__atomic_signal_fence(__ATOMIC_RELEASE); /* M3: only then */
 	magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
-	PLANT_DELAY(ADOPT_BY_STATE);
 	return number;
 }
 
 /* Take `previous`, leaving 0: its magazine, or 0. */
 static uint32_t
-take_previous(struct block *block)
+take_previous(const struct hand *hand)
 {
-	uint64_t cursor = block_get(&block->previous);
-	uint32_t number = cursor != 0 ? settle(cursor) : 0;
+	for (unsigned i = 0; i < TRIES; i++) {
+		uint64_t seen = hand_read(hand, HAND_PREVIOUS);
 
-	block_set(&block->previous, 0);
-	return number;
+		if (seen == 0)
+			return 0;
+		if (hand_replace(hand, HAND_PREVIOUS, seen, 0)) {
+			PLANT_DELAY(NO_COUNT);
+			return settle(seen);
+		}
+	}
+	return 0;
 }
 
-/* Put a magazine in `previous`, which is 0. */
-static void
-put_previous(struct block *block, uint32_t number)
+/* Put what is in hand into a word that was seen: false if it has changed. */
+static bool
+put(const struct hand *hand, enum hand_word word, uint64_t seen,
+    uint32_t number)
 {
+	uint64_t cursor = cursor_of(number);
+
+	magazine(number)->cursor = cursor;
+	__atomic_signal_fence(__ATOMIC_RELEASE); /* M3 */
 	magazine_set_state(magazine(number), MAGAZINE_IN_BLOCK);
-	block_set(&block->previous, cursor_of(number));
+	if (hand_replace(hand, word, seen, cursor))
+		return true;
+	magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
+	return false;
 }
 
-/* Load a magazine: the one that was loaded, or 0. */
+/* A planted bug: what is put away stays with the thread, for the next time. */
 static uint32_t
-swap_loaded(struct block *block, uint32_t number)
+swap_spare(const struct hand *hand, uint32_t number)
 {
-	uint64_t seen = block_get(&block->loaded);
-	uint32_t old = seen != 0 ? settle(seen) : 0;
+	static __thread uint32_t spare
+		__attribute__((tls_model("initial-exec")));
+	uint32_t old = spare;
 
-	magazine_set_state(magazine(number), MAGAZINE_IN_BLOCK);
-	block_set(&block->loaded, cursor_of(number));
+	if (!PLANTED(TLS_SPARE) || hand->stripe != NULL)
+		return number;
+	PLANT_DELAY(TLS_SPARE);
+	if (old != 0 && magazine_get_cache(old) != hand->cache->id)
+		return number;
+	spare = number;
 	return old;
 }
 
-/* What was loaded becomes `previous`, or goes where it belongs. */
+/* What is in hand, or 0, becomes `previous`, or goes where it belongs. */
 static void
-put_old(struct front *front, struct block *block, uint32_t old)
+put_away(const struct hand *hand, uint32_t number)
 {
-	if (old == 0)
+	if (number == 0)
 		return;
-	if (block_get(&block->previous) == 0)
-		put_previous(block, old);
-	else
-		cubby__depot_put(front, old);
+	number = swap_spare(hand, number);
+	if (number == 0)
+		return;
+	if (hand_read(hand, HAND_PREVIOUS) != 0 ||
+	    !put(hand, HAND_PREVIOUS, 0, number))
+		cubby__depot_put(&hand->cache->front, number);
 }
 
-/* `loaded` is empty.  Load cells from `previous` or the depot, if any. */
+/* A planted bug: what was loaded goes to `previous` in the same sequence. */
 static bool
-load_cells(struct front *front, struct block *block)
+load_by_pair_store(const struct hand *hand, uint64_t seen, uint32_t number)
 {
-	uint32_t previous = take_previous(block);
-	uint32_t incoming = previous;
+	uint64_t block = hand_gate(hand->cache) +
+			 ((uint64_t)cubby__percpu_number()
+			  << CUBBY__STRIPE_SHIFT);
 
-	if (previous == 0 || magazine(previous)->count == 0) {
-		incoming = cubby__depot_get(front);
-		if (previous != 0)
-			put_previous(block, previous);
+	magazine_set_state(magazine(number), MAGAZINE_IN_BLOCK);
+	return rseq_replace(hand->gate, &cubby__front_closed,
+			    &cubby__percpu_n_stripes, HAND_LOADED, seen,
+			    cursor_of(number),
+			    (uint64_t *)(block + HAND_PREVIOUS));
+}
+
+/* Load what is in hand, if `loaded` is still what was seen. */
+static void
+load(const struct hand *hand, uint64_t seen, uint32_t number)
+{
+	if (PLANTED(PAIR_STORE) && hand->stripe == NULL && seen != 0 &&
+	    hand_read(hand, HAND_PREVIOUS) == 0) {
+		if (!load_by_pair_store(hand, seen, number))
+			put_away(hand, number);
+	} else if (!put(hand, HAND_LOADED, seen, number))
+		put_away(hand, number);
+	else if (seen != 0)
+		put_away(hand, settle(seen));
+}
+
+/* Load cells, from `previous` or the depot: false if there are none. */
+static bool
+load_cells(const struct hand *hand)
+{
+	uint64_t seen = hand_read(hand, HAND_LOADED);
+	uint32_t incoming;
+
+	if (magazine_cells_below(seen) != 0)
+		return true; /* now */
+	incoming = take_previous(hand);
+	if (incoming == 0 || magazine(incoming)->count == 0) {
+		uint32_t empty = incoming;
+
+		incoming = cubby__depot_get(&hand->cache->front);
+		put_away(hand, empty);
 		if (incoming == 0)
 			return false;
 	}
-	put_old(front, block, swap_loaded(block, incoming));
+	load(hand, seen, incoming);
 	return true;
 }
 
@@ -149,105 +184,128 @@ has_room(uint32_t number)
 	return magazine(number)->count < magazine(number)->capacity;
 }
 
-/* `loaded` is full.  Load room, from `previous` or an empty magazine. */
+/* Load room, from `previous` or an empty magazine: false if there is none. */
 static bool
-load_room(struct cubby_cache *cache, struct block *block)
+load_room(const struct hand *hand)
 {
-	struct front *front = &cache->front;
-	uint32_t previous = take_previous(block);
-	uint32_t incoming = previous;
+	struct front *front = &hand->cache->front;
+	uint64_t seen = hand_read(hand, HAND_LOADED);
+	uint32_t incoming;
 
-	if (previous == 0 || !has_room(previous)) {
+	if ((seen & FULL_MASK_OPEN) != 0)
+		return true; /* now */
+	incoming = take_previous(hand);
+	if (incoming == 0 || !has_room(incoming)) {
+		uint32_t full = incoming;
+
 		incoming = cubby__magazine_take_empty(
-			cache->id,
+			hand->cache->id,
 			__atomic_load_n(&front->capacity, __ATOMIC_RELAXED),
 			false);
 		if (incoming == 0) {
-			if (previous != 0)
-				put_previous(block, previous);
+			put_away(hand, full);
 			return false;
 		}
-		if (previous != 0)
-			cubby__depot_put(front, previous);
+		if (full != 0)
+			cubby__depot_put(front, full);
 	}
-	put_old(front, block, swap_loaded(block, incoming));
+	load(hand, seen, incoming);
 	return true;
 }
 
 /* ----------------------------- alloc and free ----------------------------- */
 
-/* Pop a cell, in the bracket: NULL if there is none or this is a handler. */
+/* Pop a cell: NULL if there is none, or no exchange can be. */
 static void *
-pop_any(struct stripe *stripe, struct front *front)
+pop_any(struct cubby_cache *cache)
 {
-	struct block *block = enter(stripe, front);
+	struct hand hand;
 	void *object;
 
-	if (block == NULL)
+	if (!hand_enter(&hand, cache))
 		return NULL;
-	object = block_pop(block, stripe->magazines);
-	if (object == NULL && is_open(stripe, block) &&
-	    load_cells(front, block))
-		object = block_pop(block, stripe->magazines);
-	stripe_leave(stripe);
+	object = hand_pop(&hand);
+	for (unsigned i = 0; object == NULL && i < TRIES; i++) {
+		if (!load_cells(&hand))
+			break;
+		object = hand_pop(&hand);
+	}
+	hand_leave(&hand);
 	return object;
 }
 
-/* Load the first magazine, put the others into the depot; pop a cell. */
+/*
+ * Take a cell out of the first magazine, load that if cells are wanted here,
+ * and put the others into the depot.  The gate cannot be closed under our lock.
+ */
 static void *
-install(struct stripe *stripe, struct front *front, unsigned n,
-	const uint32_t *numbers)
+install(struct cubby_cache *cache, unsigned n, const uint32_t *numbers)
 {
-	struct block *block = enter(stripe, front);
-	void *object;
+	struct magazine *first = magazine(numbers[0]);
+	void *object = magazine_cells(first)[first->count - 1];
+	struct hand hand;
+	unsigned i = 0;
 
-	put_old(front, block, swap_loaded(block, numbers[0]));
-	object = block_pop(block, stripe->magazines);
-	stripe_leave(stripe);
-	/* The gate cannot be closed under our lock. */
-	for (unsigned i = 1; i < n; i++)
-		cubby__depot_put(front, numbers[i]);
+	magazine_set_count(first, first->count - 1);
+	if (first->count != 0 && hand_enter(&hand, cache)) {
+		uint64_t seen = hand_read(&hand, HAND_LOADED);
+
+		if (magazine_cells_below(seen) == 0)
+			load(&hand, seen, numbers[i++]);
+		hand_leave(&hand);
+	}
+	for (; i < n; i++)
+		cubby__depot_put(&cache->front, numbers[i]);
 	return object;
 }
 
 static int
-refill_locked(struct cubby_cache *cache, struct stripe *stripe,
-	      sigset_t *saved, void **ret_object)
+refill_locked(struct cubby_cache *cache, sigset_t *saved, void **ret_object)
 {
-	struct front *front = &cache->front;
 	uint32_t numbers[MAGAZINES_PER_VISIT];
 	struct faults faults = { 0 };
 	unsigned n;
 	int err;
 
 	/* Others, or a handler, may have brought cells since we looked. */
-	*ret_object = pop_any(stripe, front);
+	*ret_object = pop_any(cache);
 	if (*ret_object != NULL)
 		return 0;
 	err = cubby__depot_refill(cache, numbers, &n, saved);
 	if (err)
 		return err;
-	if (front->gate == 0) { /* closed while init ran */
+	if (!front_is_open(&cache->front)) { /* closed while init ran */
 		while (n > 0)
 			cubby__depot_flush_locked(cache, numbers[--n],
 						  &faults);
 		return -EAGAIN;
 	}
-	*ret_object = install(stripe, front, n, numbers);
+	*ret_object = install(cache, n, numbers);
 	return 0;
 }
 
+/* Can this thread exchange at all?  A busy stripe under a lock is a handler's. */
+static bool
+may_exchange(void)
+{
+	const struct stripe *stripe;
+
+	if (cubby__percpu_works)
+		return cubby__percpu_is_registered();
+	stripe = cubby__stripe_mine();
+	return stripe != NULL &&
+	       !__atomic_load_n(&stripe->busy, __ATOMIC_RELAXED);
+}
+
 static COLD int
-refill(struct cubby_cache *cache, struct stripe *stripe, void **ret_object)
+refill(struct cubby_cache *cache, void **ret_object)
 {
 	int err = -EAGAIN;
 	sigset_t saved;
 
 	cubby__lock_acquire(&cache->lock, &saved);
-	/* A busy stripe under the lock is a handler's. */
-	if (cache->front.gate != 0 &&
-	    !__atomic_load_n(&stripe->busy, __ATOMIC_RELAXED))
-		err = refill_locked(cache, stripe, &saved, ret_object);
+	if (front_is_open(&cache->front) && may_exchange())
+		err = refill_locked(cache, &saved, ret_object);
 	cubby__lock_release(&cache->lock, &saved);
 	return err;
 }
@@ -255,56 +313,47 @@ refill(struct cubby_cache *cache, struct stripe *stripe, void **ret_object)
 int
 cubby__front_alloc(struct cubby_cache *cache, void **ret_object)
 {
-	struct stripe *stripe;
-
 	if (cache->front.block == 0)
 		return -EAGAIN;
-	stripe = cubby__stripe_mine();
-	if (stripe == NULL)
-		return -EAGAIN;
-	*ret_object = pop_any(stripe, &cache->front);
+	*ret_object = pop_any(cache);
 	if (*ret_object != NULL)
 		return 0;
-	return refill(cache, stripe, ret_object);
+	return refill(cache, ret_object);
 }
 
-/* Push a cell, in the bracket; *ret_full: for want of an empty magazine. */
+/* Push a cell; *ret_full: there is no empty magazine. */
 static bool
-push_any(struct cubby_cache *cache, struct stripe *stripe, void *object,
-	 bool *ret_full)
+push_any(struct cubby_cache *cache, void *object, bool *ret_full)
 {
-	struct block *block = enter(stripe, &cache->front);
+	struct hand hand;
 	bool pushed;
 
 	*ret_full = false;
-	if (block == NULL)
+	if (!hand_enter(&hand, cache))
 		return false;
-	pushed = block_push(block, stripe->magazines, FULL_MASK_OPEN, object);
-	if (!pushed && is_open(stripe, block)) {
-		*ret_full = !load_room(cache, block);
-		pushed = !*ret_full && block_push(block, stripe->magazines,
-						  FULL_MASK_OPEN, object);
+	pushed = hand_push(&hand, object);
+	for (unsigned i = 0; !pushed && i < TRIES; i++) {
+		*ret_full = !load_room(&hand);
+		if (*ret_full)
+			break;
+		pushed = hand_push(&hand, object);
 	}
-	stripe_leave(stripe);
+	hand_leave(&hand);
 	return pushed;
 }
 
 bool
 cubby__front_free(struct cubby_cache *cache, void *object)
 {
-	struct stripe *stripe;
 	bool pushed, full;
 
 	if (cache->front.block == 0)
 		return false;
-	stripe = cubby__stripe_mine();
-	if (stripe == NULL)
-		return false;
-	pushed = push_any(cache, stripe, object, &full);
+	pushed = push_any(cache, object, &full);
 	if (unlikely(full)) {
 		/* Makes empties of what the depot holds. */
 		cubby__depot_flush(cache);
-		pushed = push_any(cache, stripe, object, &full);
+		pushed = push_any(cache, object, &full);
 	}
 	if (unlikely(cubby__depot_overflows(&cache->front)))
 		cubby__depot_flush(cache);
@@ -313,63 +362,43 @@ cubby__front_free(struct cubby_cache *cache, void *object)
 
 /* ----------------------------------- bulk --------------------------------- */
 
-/* What `loaded` has, at most n, the top first: how many. */
-static size_t
-pop_many(struct block *block, size_t n, void **objects)
-{
-	uint64_t cursor = block_get(&block->loaded);
-	void **top = (void **)(cubby__magazine_base + cursor);
-	size_t i;
-
-	if (cursor == 0)
-		return 0;
-	n = min_u64(n, magazine_cells_below(cursor));
-	for (i = 0; i < n; i++)
-		objects[i] = *--top;
-	block_set(&block->loaded, cursor - n * sizeof(*top));
-	return n;
-}
-
 size_t
 cubby__front_alloc_bulk(struct cubby_cache *cache, size_t n, void **objects)
 {
-	struct front *front = &cache->front;
-	struct stripe *stripe = NULL;
 	size_t n_done = 0;
+	struct hand hand;
 
-	if (front->block != 0)
-		stripe = cubby__stripe_mine();
-	if (stripe == NULL)
-		return 0;
-	for (bool more = true; more && n_done < n;) {
-		/* A bracket a magazine: none is long. */
-		struct block *block = enter(stripe, front);
-
-		if (block == NULL)
+	/* An exchange a magazine: none is long. */
+	for (bool more = cache->front.block != 0; more && n_done < n;) {
+		if (!hand_enter(&hand, cache))
 			break;
-		n_done += pop_many(block, n - n_done, objects + n_done);
-		more = n_done < n && is_open(stripe, block) &&
-		       load_cells(front, block);
-		stripe_leave(stripe);
+		n_done += hand_pop_many(&hand, n - n_done, objects + n_done);
+		more = n_done < n && load_cells(&hand);
+		hand_leave(&hand);
 	}
 	return n_done;
 }
 
-/* Push objects until `loaded` is full: how many of n were passed. */
+/* Pushes objects, skips NULLs, until `loaded` is full: how many it passed. */
 static size_t
-push_many(struct block *block, size_t n, void *const *objects)
+push_run(const struct hand *hand, size_t n, void *const *objects)
 {
-	uint64_t cursor = block_get(&block->loaded);
-	size_t i;
+	size_t n_done = 0;
 
-	for (i = 0; i < n && (cursor & FULL_MASK_OPEN) != 0; i++) {
-		if (objects[i] == NULL)
-			continue;
-		*(void **)(cubby__magazine_base + cursor) = objects[i];
-		cursor += sizeof(void *);
+	while (n_done < n) {
+		size_t n_run = 0, n_pushed;
+
+		while (n_done < n && objects[n_done] == NULL)
+			n_done++;
+		while (n_done + n_run < n && objects[n_done + n_run] != NULL &&
+		       n_run < MAGAZINE_CAPACITY_MAX)
+			n_run++;
+		n_pushed = hand_push_many(hand, n_run, objects + n_done);
+		n_done += n_pushed;
+		if (n_pushed < n_run)
+			break;
 	}
-	block_set(&block->loaded, cursor);
-	return i;
+	return n_done;
 }
 
 size_t
@@ -377,30 +406,42 @@ cubby__front_free_bulk(struct cubby_cache *cache, size_t n,
 		       void *const *objects)
 {
 	struct front *front = &cache->front;
-	struct stripe *stripe = NULL;
 	size_t n_done = 0;
+	struct hand hand;
 
 	/* What the depot would not hold goes to the slabs at once. */
-	if (front->block != 0 && n <= cubby__depot_bound(front))
-		stripe = cubby__stripe_mine();
-	if (stripe == NULL)
+	if (front->block == 0 || n > cubby__depot_bound(front))
 		return 0;
 	for (bool more = true; more;) {
-		struct block *block = enter(stripe, front);
-
-		if (block == NULL)
+		if (!hand_enter(&hand, cache))
 			break;
-		n_done += push_many(block, n - n_done, objects + n_done);
-		more = n_done < n && is_open(stripe, block) &&
-		       load_room(cache, block);
-		stripe_leave(stripe);
+		n_done += push_run(&hand, n - n_done, objects + n_done);
+		more = n_done < n && load_room(&hand);
+		hand_leave(&hand);
 		if (unlikely(cubby__depot_overflows(front)))
 			cubby__depot_flush(cache);
 	}
 	return n_done;
 }
 
-/* ----------------------- threads and caches that end ---------------------- */
+/* ------------------- blocks, threads and caches that end ------------------------ */
+
+uint32_t
+cubby__front_n_blocks(void)
+{
+	return cubby__percpu_works ? cubby__percpu_n() : cubby__stripe_n();
+}
+
+struct block *
+cubby__front_block(const struct cubby_cache *cache, uint32_t i)
+{
+	uint32_t offset_bytes = cache->front.block;
+
+	if (cubby__percpu_works)
+		return (struct block *)(cubby__percpu_stripe(i) +
+					offset_bytes);
+	return stripe_block(cubby__stripe_at(i), offset_bytes);
+}
 
 struct cubby_cache *
 cubby__front_user_of(const struct block *block)
@@ -445,7 +486,8 @@ thread_ends(struct stripe *stripe)
 			return;
 		cache = cubby__front_user_of(block);
 		/* If it is open, it is so until we leave. */
-		if (cache != NULL && gate_of(&cache->front) == i * BLOCK_BYTES)
+		if (cache != NULL &&
+		    hand_gate(cache) == (uint64_t)i * BLOCK_BYTES)
 			cubby__front_empty_block(cache, block);
 		stripe_leave(stripe);
 		if (cache != NULL && cubby__depot_overflows(&cache->front))
@@ -457,6 +499,25 @@ void
 cubby__front_init(void)
 {
 	cubby__stripe_init(thread_ends);
+	if (cubby__percpu_works)
+		cubby__front_closed = cubby__percpu_block(0);
+}
+
+void
+cubby__front_set_gate(struct cubby_cache *cache, bool open)
+{
+	struct front *front = &cache->front;
+	uint64_t gate = open ? front->opened : cubby__front_closed;
+	uint64_t published = front->is_staged ? cubby__front_closed : gate;
+
+	__atomic_store_n(&front->gate, gate, __ATOMIC_RELEASE);
+	if (!cubby__percpu_works)
+		__atomic_store_n(&cache->fast.thread_gate, (uint32_t)published,
+				 __ATOMIC_RELEASE);
+	__atomic_store_n(&cache->fast.gate,
+			 cubby__percpu_works ? published :
+					       cubby__percpu_block(0),
+			 __ATOMIC_RELEASE);
 }
 
 void
@@ -472,18 +533,20 @@ cubby__front_open_cache(struct cubby_cache *cache)
 	struct front *front = &cache->front;
 	bool alloc_staged = false;
 
+	cubby__front_set_gate(cache, false);
 	if (front->block == 0)
 		return;
 	for (size_t i = 0; i < N_ALLOC_STAGES; i++)
 		alloc_staged |= cache->alloc_stages[i] != NULL;
-	front->published = alloc_staged ? 0 : front->block;
+	front->is_staged = alloc_staged;
+	front->opened = cubby__percpu_works ?
+				cubby__percpu_block(front->block) :
+				front->block;
 	cache->fast.full_mask = cache->free_stages[FREE_DTOR] != NULL ?
 					FULL_MASK_STAGED :
 					FULL_MASK_OPEN;
 	cubby__depot_init(cache);
-	__atomic_store_n(&front->gate, front->block, __ATOMIC_RELEASE);
-	__atomic_store_n(&cache->fast.offset_bytes, front->published,
-			 __ATOMIC_RELEASE);
+	cubby__front_set_gate(cache, true);
 }
 
 void

@@ -224,8 +224,8 @@ cubby__magazine_take_empty(uint32_t cache, uint32_t capacity, bool may_grow)
 			return 0;
 	}
 	it = magazine(number);
-	it->capacity = (uint16_t)capacity;
-	it->count = 0;
+	__atomic_store_n(&it->capacity, (uint16_t)capacity, __ATOMIC_RELAXED);
+	magazine_set_count(it, 0);
 	magazine_set_cache(it, cache);
 	magazine_set_state(it, MAGAZINE_IN_FLIGHT);
 	magazine_cells(it)[-1] = NULL;
@@ -237,7 +237,7 @@ cubby__magazine_give_empty(uint32_t number)
 {
 	struct magazine *it = magazine(number);
 
-	it->count = 0;
+	magazine_set_count(it, 0);
 	magazine_set_cache(it, 0);
 	magazine_set_state(it, MAGAZINE_EMPTY);
 	__atomic_add_fetch(&n_empty, 1, __ATOMIC_RELAXED);

@@ -15,11 +15,11 @@
  *	| block 0: 0 | cache A's    | ...
  *	+------------+--------------+-----
  *
- * Block: three cursors and a reserved word.
+ * Block: three cursors and a counter.
  *
  *	0          8           16          24         32
  *	+----------+-----------+-----------+----------+
- *	| loaded   | previous  | deferred  | reserved |
+ *	| loaded   | previous  | deferred  | in_hand  |
  *	+----------+-----------+-----------+----------+
  *
  * Magazine: 1 KiB at a 1 KiB boundary; number n lies at base + 1024 * n.  Its
@@ -44,7 +44,7 @@
  * stripes need no initialisation, and a closed gate needs no test: it leads to
  * a block of zeroes.
  *
- * Gate: the published offset_bytes of struct cubby_fast, read inside the
+ * Gate: the published offset_bytes of struct cubby__fast, read inside the
  * restartable sequence or the busy bracket.  0 closes it.
  *
  * Stacks of magazines are lock-free.  Their word is {tag:40, number:24}; the
@@ -59,8 +59,10 @@
  *       inside its bracket or holds the slab lock
  *   M2  MAGAZINE_CAPACITY_MAX cells, the NULL word and the header fit
  *   M3  count tells the cells of a magazine wherever it is but in a block,
- *       where the cursor does; it is written before the magazine leaves a
- *       block, so that in a fork child it is right for what nothing reaches
+ *       where the cursor does.  Of a magazine that says IN_BLOCK, but that no
+ *       block reaches, `cursor` tells them: it is written before the magazine
+ *       leaves a block, and before one is to enter.  So a fork child knows
+ *       what another thread had in hand
  *
  * Source: J. Bonwick and J. Adams, "Magazines and Vmem", USENIX 2001.
  */
@@ -68,6 +70,8 @@
 #define CUBBY__MAGAZINE_H
 
 #include "compiler.h"
+
+#include <cubby/inline/abi.h>
 
 #define MAGAZINE_SHIFT 10
 #define MAGAZINE_BYTES 1024
@@ -82,20 +86,11 @@
 #define FULL_MASK_OPEN (MAGAZINE_BYTES - 1)
 #define FULL_MASK_STAGED 0
 
-/*
- * What the inline header will read of a cache: its ABI.  Stands 8 bytes into
- * struct cubby_cache.
- */
-struct cubby_fast {
-	uint32_t offset_bytes; /* of its block in a stripe; 0: gate closed */
-	uint32_t full_mask;    /* fixed for the cache's life */
-};
-
 struct block {
 	uint64_t loaded;
 	uint64_t previous;
 	uint64_t deferred;
-	uint64_t reserved;
+	uint64_t in_hand; /* per CPU: exchanges that began less those that ended */
 };
 
 /* Where a magazine was last put; in a fork child, reachable wins over it. */
@@ -116,11 +111,14 @@ struct magazine {
 	uint16_t capacity; /* <= MAGAZINE_CAPACITY_MAX */
 	uint16_t count;    /* M3 */
 	uint64_t cache;    /* id */
-	uint64_t owner;    /* while init runs on its cells: whose stripe */
+	union {
+		uint64_t cursor;    /* M3 */
+		uint64_t preparing; /* while init runs on its cells: by whom */
+	};
 	void *words[(MAGAZINE_BYTES - MAGAZINE_HEADER_BYTES) / 8];
 };
 
-_Static_assert(sizeof(struct cubby_fast) == 8, "one load of the fast path");
+_Static_assert(sizeof(struct cubby__fast) == 16, "ABI");
 _Static_assert(sizeof(struct block) == BLOCK_BYTES, "the diagram above");
 _Static_assert(offsetof(struct magazine, words) == MAGAZINE_HEADER_BYTES,
 	       "the diagram above");
@@ -204,6 +202,13 @@ magazine_get_state(const struct magazine *it)
 						    __ATOMIC_RELAXED);
 }
 
+/* Statistics that are not exact read it while it changes. */
+static inline void
+magazine_set_count(struct magazine *it, uint64_t count)
+{
+	__atomic_store_n(&it->count, (uint16_t)count, __ATOMIC_RELAXED);
+}
+
 /* Who ends looks whose magazine it is before it knows the gate open. */
 static inline void
 magazine_set_cache(struct magazine *it, uint32_t cache)
@@ -271,7 +276,9 @@ magazine_cells_below(uint64_t cursor)
 	if (cursor == 0)
 		return 0;
 	return magazine_cursor_count(
-		cursor, magazine(magazine_of_cursor(cursor))->capacity);
+		cursor,
+		__atomic_load_n(&magazine(magazine_of_cursor(cursor))->capacity,
+				__ATOMIC_RELAXED));
 }
 
 /* The cursor of a magazine of this capacity that holds `count` cells. */

@@ -41,8 +41,11 @@ void cubby__os_unmap(void *base, size_t bytes);
 /* Make reserved pages accessible: 0 or -ENOMEM. */
 int cubby__os_commit(void *base, size_t bytes);
 
+/* Make reserved pages readable: as zeroes, for free.  0 or -ENOMEM. */
+int cubby__os_show_zeroes(void *base, size_t bytes);
+
 /*
- * The reverse: the pages and the charge for them go back, the addresses stay
+ * The reverse of both: the pages and the charge for them go back, the addresses stay
  * reserved.  0 or -ENOMEM (too many mappings), with everything as it was.
  */
 int cubby__os_decommit(void *base, size_t bytes);

@@ -15,7 +15,14 @@
 #define CUBBY_PLANT_NO_RECHECK 2  /* the gate is read before the bracket */
 #define CUBBY_PLANT_SWING 3       /* blocks are emptied with the gate open */
 #define CUBBY_PLANT_LOCKED_WAIT 4 /* waiting for busy under the slab lock */
-#define CUBBY_PLANT_ADOPT_BY_STATE 5 /* orphans by state, reachable or not */
+#define CUBBY_PLANT_ADOPT_BY_COUNT 5 /* orphans by a count that is stale */
+#define CUBBY_PLANT_PAIR_STORE 6     /* two words of a block in one sequence */
+#define CUBBY_PLANT_NO_COMPARE 7     /* a word that changed is replaced too */
+#define CUBBY_PLANT_TLS_SPARE 8      /* a magazine in hand between exchanges */
+#define CUBBY_PLANT_GATE_OUTSIDE 9   /* the gate is read before the sequence */
+#define CUBBY_PLANT_EARLY_FENCE                                               \
+	10                      /* a drainer's fence before the gate closes */
+#define CUBBY_PLANT_NO_COUNT 11 /* a drainer does not wait for exchanges */
 
 #ifndef CUBBY_PLANT
 #define CUBBY_PLANT CUBBY_PLANT_NONE

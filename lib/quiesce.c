@@ -6,13 +6,15 @@
  *
  *	close the gate (slab lock)     later allocs and frees of this cache
  *	                               take the slab lock
- *	fence, wait for busy (no lock) earlier ones are over
+ *	fence, wait (no lock)          earlier ones are over: per CPU, sequences
+ *	                               by the fence, exchanges by their count;
+ *	                               per thread, brackets by their busy word
  *	take the slab lock             now every cell of the cache is accounted
  *	                               for, and its blocks may be written (T4)
  *	open the gate, unlock
  *
  * This is the one primitive behind walk, is-live, leak report, shrink, verify,
- * exact statistics and destroy.  Where a thread does not leave its bracket
+ * exact statistics and destroy.  Where a thread does not leave its exchange
  * (it is stopped) it gives up after 100 ms.
  *
  * Signals are blocked from begin to end: no handler of this thread's meets the
@@ -21,26 +23,19 @@
 #include "bits.h"
 #include "cache.h"
 #include "error.h"
+#include "hand.h"
 #include "os.h"
 
 #include <errno.h>
 
 /* ------------------------------- the gate --------------------------------- */
 
-static void
-set_gate(struct cubby_cache *cache, uint32_t gate, uint32_t published)
-{
-	__atomic_store_n(&cache->front.gate, gate, __ATOMIC_RELEASE);
-	__atomic_store_n(&cache->fast.offset_bytes, published,
-			 __ATOMIC_RELEASE);
-}
-
 void
 cubby__quiesce_close(struct cubby_cache *cache)
 {
 	cache->front.n_closed++;
 	if (!PLANTED(SWING))
-		set_gate(cache, 0, 0);
+		cubby__front_set_gate(cache, false);
 }
 
 void
@@ -48,22 +43,45 @@ cubby__quiesce_open(struct cubby_cache *cache)
 {
 	/* In a fork child it may be open already. */
 	if (cache->front.n_closed == 0 || --cache->front.n_closed == 0)
-		set_gate(cache, cache->front.block, cache->front.published);
+		cubby__front_set_gate(cache, cache->front.block != 0);
+}
+
+/* 0: every sequence or bracket that saw the gate open is over. */
+static int
+wait_for_exchanges(struct cubby_cache *cache, pid_t *ret_tid)
+{
+	const struct front *front = &cache->front;
+
+	if (!cubby__percpu_works)
+		return cubby__stripe_wait(ret_tid);
+	if (!PLANTED(EARLY_FENCE) && !cubby__percpu_fence())
+		return -EPERM;
+	if (PLANTED(NO_COUNT))
+		return 0;
+	return cubby__percpu_wait(front->block, &front->n_in_hand_rest,
+				  ret_tid);
 }
 
 static int
-wait_for_brackets(struct cubby_cache *cache)
+make_stand_still(struct cubby_cache *cache)
 {
 	pid_t tid = 0;
-	int err = PLANTED(SWING) ? 0 : cubby__stripe_wait(&tid);
+	int err = PLANTED(SWING) ? 0 : wait_for_exchanges(cache, &tid);
 
 	if (!err)
 		return 0;
+	if (err == -EPERM)
+		return cubby__error_set(
+			-EBUSY,
+			"cache '%s': the kernel refuses membarrier(2), which "
+			"it allowed at first; is there a seccomp filter?",
+			cache->name);
 	if (tid == 0)
 		return cubby__error_set(
 			err,
-			"cache '%s': the kernel refuses membarrier(2), which "
-			"it allowed at first; is there a seccomp filter?",
+			"cache '%s': a thread is in the middle of an "
+			"allocation or a free, and does not go on; is there a "
+			"signal handler that does not return?",
 			cache->name);
 	return cubby__error_set(
 		err,
@@ -91,12 +109,14 @@ cubby__quiesce_begin(struct cubby_cache *cache, sigset_t *ret_saved)
 	cubby__lock_block_signals(ret_saved);
 	cubby__lock_acquire_nested(&cache->lock);
 	cache->front.n_quiesces++;
+	if (PLANTED(EARLY_FENCE))
+		cubby__percpu_fence();
 	cubby__quiesce_close(cache);
 	if (cache->front.block == 0)
 		return 0;
 	if (!PLANTED(LOCKED_WAIT))
 		cubby__lock_release_nested(&cache->lock); /* T3 */
-	err = wait_for_brackets(cache);
+	err = make_stand_still(cache);
 	if (!PLANTED(LOCKED_WAIT))
 		cubby__lock_acquire_nested(&cache->lock);
 	if (err)
@@ -155,11 +175,10 @@ cubby__quiesce_for_each(struct cubby_cache *cache,
 {
 	const struct front *front = &cache->front;
 	const struct visitor visitor = { visit, context };
-	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
+	uint32_t n = front->block != 0 ? cubby__front_n_blocks() : 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct block *block = stripe_block(cubby__stripe_at(i),
-							 front->block);
+		const struct block *block = cubby__front_block(cache, i);
 
 		visit_cursor(&block->loaded, &visitor);
 		visit_cursor(&block->previous, &visitor);
@@ -170,25 +189,27 @@ cubby__quiesce_for_each(struct cubby_cache *cache,
 	cubby__reserve_for_each(cache, visit, context);
 }
 
+/* Also of a list that others change, for numbers that are not exact. */
 static uint64_t
-count_list(uint32_t number)
+count_list(uint32_t number, uint64_t *ret_n_cells)
 {
+	uint64_t n_most = cubby__magazine_n_used();
 	uint64_t n = 0;
 
-	for (; number != 0; number = magazine_next(number))
-		n += magazine(number)->count;
+	for (; number != 0 && n < n_most; number = magazine_next(number)) {
+		*ret_n_cells += __atomic_load_n(&magazine(number)->count,
+						__ATOMIC_RELAXED);
+		n++;
+	}
 	return n;
 }
 
 uint64_t
 cubby__quiesce_count_young(const struct cubby_cache *cache)
 {
-	uint32_t number = magazine_stack_top(&cache->front.young);
-	uint64_t n = 0;
+	uint64_t n_cells = 0;
 
-	for (; number != 0; number = magazine_next(number))
-		n++;
-	return n;
+	return count_list(magazine_stack_top(&cache->front.young), &n_cells);
 }
 
 void
@@ -196,20 +217,19 @@ cubby__quiesce_count(const struct cubby_cache *cache,
 		     struct idle_counts *ret_counts)
 {
 	const struct front *front = &cache->front;
-	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
+	uint32_t n = front->block != 0 ? cubby__front_n_blocks() : 0;
 
 	*ret_counts = (struct idle_counts){ 0 };
 	for (uint32_t i = 0; i < n; i++) {
-		const struct block *block = stripe_block(cubby__stripe_at(i),
-							 front->block);
+		const struct block *block = cubby__front_block(cache, i);
 
 		ret_counts->in_blocks +=
 			magazine_cells_below(block_get(&block->loaded)) +
 			magazine_cells_below(block_get(&block->previous));
 	}
-	ret_counts->in_depot = count_list(magazine_stack_top(&front->young)) +
-			       count_list(front->aged_first);
-	ret_counts->preparing = count_list(front->preparing);
+	count_list(magazine_stack_top(&front->young), &ret_counts->in_depot);
+	count_list(front->aged_first, &ret_counts->in_depot);
+	count_list(front->preparing, &ret_counts->preparing);
 	ret_counts->reserved = cubby__reserve_count(cache);
 }
 
@@ -224,7 +244,7 @@ drain_word(struct cubby_cache *cache, uint64_t *word, struct faults *faults)
 	if (cursor == 0)
 		return;
 	number = magazine_of_cursor(cursor);
-	magazine(number)->count = (uint16_t)magazine_cells_below(cursor);
+	magazine_set_count(magazine(number), magazine_cells_below(cursor));
 	block_set(word, 0);
 	cubby__depot_flush_locked(cache, number, faults);
 }
@@ -233,16 +253,19 @@ void
 cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults)
 {
 	struct front *front = &cache->front;
-	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
+	uint32_t n = front->block != 0 ? cubby__front_n_blocks() : 0;
 	uint32_t number;
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct block *block = stripe_block(cubby__stripe_at(i),
-						   front->block);
+		struct block *block = cubby__front_block(cache, i);
 
 		drain_word(cache, &block->loaded, faults);
 		drain_word(cache, &block->previous, faults);
+		/* Their sum is 0; a page that was never written stays so. */
+		if (block->in_hand != 0)
+			block->in_hand = 0;
 	}
+	front->n_in_hand_rest = 0;
 	while ((number = cubby__magazine_pop(&front->young)) != 0)
 		cubby__depot_flush_locked(cache, number, faults);
 	while ((number = front->aged_first) != 0) {
@@ -255,24 +278,50 @@ cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults)
 	cubby__depot_count_process(cache);
 }
 
+/*
+ * With the gate closed and the lock held: may block i be written?  Nothing waits
+ * here; what is refused is for the next sweep.  Nor is this thread's own block
+ * swept, or this CPU's: it is in use.
+ */
+static bool
+may_sweep(uint32_t i)
+{
+	const struct stripe *stripe;
+
+	if (cubby__percpu_works)
+		return i != cubby__percpu_number();
+	stripe = cubby__stripe_at(i);
+	return stripe != cubby__stripe_current() && stripe_is_idle(stripe);
+}
+
+static bool
+begin_sweep(struct cubby_cache *cache)
+{
+	const struct front *front = &cache->front;
+
+	cubby__quiesce_close(cache);
+	if (!cubby__percpu_works)
+		return cubby__stripe_fence();
+	return cubby__percpu_fence() &&
+	       cubby__percpu_n_in_hand(front->block, &front->n_in_hand_rest) ==
+		       0;
+}
+
 void
 cubby__quiesce_sweep_locked(struct cubby_cache *cache, uint32_t n,
 			    struct faults *faults)
 {
 	struct front *front = &cache->front;
-	uint32_t n_stripes = cubby__stripe_n();
+	uint32_t n_blocks = cubby__front_n_blocks();
 
-	cubby__quiesce_close(cache);
-	if (!cubby__stripe_fence())
+	if (!begin_sweep(cache))
 		n = 0;
-	for (n = (uint32_t)min_u64(n, n_stripes); n > 0; n--) {
-		struct stripe *stripe = cubby__stripe_at(front->swept++ %
-							 n_stripes);
-		struct block *block = stripe_block(stripe, front->block);
+	for (n = (uint32_t)min_u64(n, n_blocks); n > 0; n--) {
+		uint32_t i = front->swept++ % n_blocks;
+		struct block *block = cubby__front_block(cache, i);
 
-		if (stripe == cubby__stripe_current() ||
-		    !stripe_is_idle(stripe))
-			continue; /* nothing waits here: the next sweep */
+		if (!may_sweep(i))
+			continue;
 		drain_word(cache, &block->loaded, faults);
 		drain_word(cache, &block->previous, faults);
 	}
@@ -388,12 +437,11 @@ cubby__quiesce_verify(struct cubby_cache *cache, struct text *first)
 {
 	struct audit audit = { .cache = cache, .first = first };
 	const struct front *front = &cache->front;
-	uint32_t n = front->block != 0 ? cubby__stripe_n() : 0;
+	uint32_t n = front->block != 0 ? cubby__front_n_blocks() : 0;
 	struct idle_counts counts;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct block *block = stripe_block(cubby__stripe_at(i),
-							 front->block);
+		const struct block *block = cubby__front_block(cache, i);
 
 		audit_cursor(&audit, block_get(&block->loaded));
 		audit_cursor(&audit, block_get(&block->previous));

@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "error.h"
 #include "granule.h"
+#include "percpu.h"
 #include "side.h"
 
 #include <elf.h>
@@ -108,6 +109,11 @@ init_locked(void)
 	cubby__registry.n_cpus = cubby__cpu_n_possible();
 	cubby__registry.rseq_bytes = cubby__cpu_rseq_bytes();
 	cubby__front_init();
+	cubby__registry.front_index = cubby__percpu_index();
+	if (cubby__percpu_works) {
+		cubby__registry.blocks = cubby__percpu_block(0);
+		cubby__registry.blocks_shift = CUBBY__STRIPE_SHIFT;
+	}
 	cubby__registry.fields = (uintptr_t)fields;
 	__atomic_store_n(&cubby__registry.table, (uintptr_t)table.base,
 			 __ATOMIC_RELEASE);

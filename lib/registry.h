@@ -42,10 +42,13 @@ struct registry {
 	uint64_t table;         /* address of descriptor 0, id 1; 0: none */
 	uint64_t n_descriptors; /* ever used */
 	uint32_t descriptor_bytes;
-	uint32_t n_cpus;     /* possible CPU ids */
+	uint32_t n_cpus;     /* possible CPU ids; 0: the kernel does not say */
 	uint32_t rseq_bytes; /* usable of glibc's area */
 	uint32_t n_fields;
-	uint64_t fields; /* address of struct registry_field[n_fields] */
+	uint64_t fields;       /* address of struct registry_field[n_fields] */
+	uint64_t blocks;       /* address of CPU 0's; 0: CPUs have none */
+	uint32_t blocks_shift; /* of the distance between two CPUs' */
+	uint32_t front_index;  /* enum cubby_front_index */
 };
 
 /* Where a value lies in a descriptor. */

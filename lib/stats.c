@@ -4,6 +4,7 @@
 #include "cache.h"
 #include "error.h"
 #include "os.h"
+#include "percpu.h"
 
 #include <cubby/stats.h>
 
@@ -27,7 +28,7 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(n_free, "cells", "free, in slabs with pages"),
 	COLUMN(n_returned, "cells", "free, in slabs without pages"),
 	COLUMN(n_live_peak, "cells",
-	       "highest level seen, idle in threads included"),
+	       "highest level seen, idle in blocks included"),
 	COLUMN(n_slabs, "slabs", "ever used"),
 	COLUMN(n_slabs_full, "slabs", "with no cell free in it"),
 	COLUMN(n_slabs_partial, "slabs", "with some cells free in it"),
@@ -44,7 +45,8 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(n_walks, "walks", "open now"),
 	COLUMN(n_chunks, "chunks", "pieces beyond the first range"),
 	COLUMN(bookkeeping_bytes, "bytes", "committed beside the cells"),
-	COLUMN(n_idle_in_blocks, "cells", "free, in magazines of threads"),
+	COLUMN(n_idle_in_blocks, "cells",
+	       "free, in magazines of CPUs or threads"),
 	COLUMN(n_idle_in_depot, "cells", "free, in magazines of nobody"),
 	COLUMN(n_reserved, "cells", "set aside in reserves"),
 	COLUMN(n_retired, "cells", "never to be used again"),
@@ -64,7 +66,45 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(n_direct_frees, "events",
 	       "calls (not bulk) that took the lock"),
 	COLUMN(n_thinned, "events", "slabs whose unused pages were dropped"),
+	COLUMN(front_reason, "kind", "why: see cubby_front_reason_text()"),
+	COLUMN(front_index, "kind", "0: none, 1: cpu_id, 2: mm_cid"),
+	COLUMN(n_aborts, "events", "of the process: sequences begun again"),
 };
+
+static const char *const reasons[] = {
+	[CUBBY_FRONT_REASON_BEST] = "per CPU, by restartable sequences",
+	[CUBBY_FRONT_REASON_OPTION] = "CUBBY_OPTIONS=front= says so",
+	[CUBBY_FRONT_REASON_NOT_BUILT] =
+		"this build of the library has no restartable sequences",
+	[CUBBY_FRONT_REASON_NOT_PROVEN] =
+		"restartable sequences are not proven on this processor; "
+		"CUBBY_OPTIONS=front=cpu uses them",
+	[CUBBY_FRONT_REASON_C_LIBRARY] =
+		"the C library knows no restartable sequences; glibc does "
+		"from 2.35 on",
+	[CUBBY_FRONT_REASON_NO_RSEQ] =
+		"the C library has registered no restartable sequences: the "
+		"kernel or an emulator has none, or glibc.pthread.rseq=0",
+	[CUBBY_FRONT_REASON_NOT_REGISTERED] =
+		"the thread that made the first cache has no registered "
+		"restartable sequences",
+	[CUBBY_FRONT_REASON_NO_MEMBARRIER] =
+		"the kernel has no membarrier(2) that restarts sequences "
+		"(Linux 5.10), or a seccomp filter refuses it",
+	[CUBBY_FRONT_REASON_CPUS] =
+		"there may be more CPUs than the address space has room for",
+	[CUBBY_FRONT_REASON_NO_MEMORY] = "no memory for the CPUs' stripes",
+	[CUBBY_FRONT_REASON_NO_MM_CID] =
+		"the kernel has no mm_cid (Linux 6.3), which "
+		"CUBBY_OPTIONS=front=mmcid asks for",
+};
+
+const char *
+cubby_front_reason_text(uint64_t front_reason)
+{
+	return front_reason < ARRAY_SIZE(reasons) ? reasons[front_reason] :
+						    "unknown";
+}
 
 const struct cubby_stats_column *
 cubby_stats_columns(size_t *ret_n_columns)
@@ -143,15 +183,20 @@ static void
 snapshot_front(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 {
 	struct front *front = &cache->front;
-	uint64_t tag = front->young.word >> MAGAZINE_NUMBER_BITS;
+	uint64_t tag = __atomic_load_n(&front->young.word, __ATOMIC_RELAXED) >>
+		       MAGAZINE_NUMBER_BITS;
 	uint64_t n_young = cubby__quiesce_count_young(cache);
 
 	/* The tag counts puts and gets; their difference is still there. */
 	stats->n_depot_puts = (tag + n_young) / 2;
 	stats->n_depot_gets = (tag - min_u64(n_young, tag)) / 2;
-	stats->front_end = front->block != 0 ? CUBBY_FRONT_PER_THREAD :
-					       CUBBY_FRONT_NONE;
-	stats->is_fast = front->published != 0;
+	stats->front_end = front->block == 0   ? CUBBY_FRONT_NONE :
+			   cubby__percpu_works ? CUBBY_FRONT_PER_CPU :
+						 CUBBY_FRONT_PER_THREAD;
+	stats->front_reason = cubby__percpu_reason();
+	stats->front_index = cubby__percpu_index();
+	stats->n_aborts = cubby__percpu_n_aborts();
+	stats->is_fast = front->block != 0 && !front->is_staged;
 	stats->magazine_capacity = front->capacity;
 	stats->depot_bound = cubby__depot_bound(front);
 	stats->n_refills = front->n_refills;

@@ -9,12 +9,12 @@
 #include "lock.h"
 #include "options.h"
 #include "os.h"
-#include "text.h"
+#include "percpu.h"
+#include "task.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,12 +29,13 @@
 #define NAP_NS 50000
 #define PATIENCE_NS (5 * NS_PER_S) /* with a thread that is only crowded out */
 
-#define FRONT_NONE 1 /* second word of the option below */
+/* Of the address budget, for the stripes of all CPUs. */
+#define BUDGET_SHARE_CPUS 32
 
 static uint64_t front;
-OPTION_ROW(front, OPTION_WORD, &front, "thread|none",
-	   "who holds magazines: each thread, or nobody (slow; every misuse of "
-	   "free is found at once)");
+OPTION_ROW(front, OPTION_WORD, &front, "auto|cpu|mmcid|thread|none",
+	   "who holds magazines: each CPU (by its number, or by mm_cid), each "
+	   "thread, or nobody (slow; every misuse of free is found at once)");
 
 __thread struct stripe *cubby__my_stripe
 	__attribute__((tls_model("initial-exec")));
@@ -87,7 +88,7 @@ cubby__stripe_at(uint32_t i)
 bool
 cubby__stripe_works(void)
 {
-	return base != NULL;
+	return used_blocks[0] != 0;
 }
 
 /* ---------------------------- threads come and go ------------------------- */
@@ -119,24 +120,50 @@ thread_exits(void *pointer)
 	cubby__lock_release(&lock, &saved);
 }
 
-/*
- * A plugin that links the static library may be unloaded before threads end:
- * they must not run a destructor that is gone.
- */
-__attribute__((destructor)) static void
-delete_key(void)
+static char *
+take_percpu(uint64_t bytes)
 {
-	if (exit_key_works)
-		pthread_key_delete(exit_key);
-	exit_key_works = false;
+	char *reserved;
+
+	if (cubby__magazine_init() != 0 ||
+	    cubby__granule_take_plain(bytes, &reserved) != 0)
+		return NULL;
+	if (cubby__os_show_zeroes(reserved, bytes) != 0) {
+		cubby__granule_give_plain(reserved, bytes);
+		return NULL;
+	}
+	cubby__os_advise_huge(reserved, bytes, false);
+	return reserved;
+}
+
+/* The stripes of the threads: false if they cannot be had. */
+static bool
+init_per_thread(void (*on_exit)(struct stripe *stripe))
+{
+	uint64_t bytes = n_most * stripe_bytes;
+	char *reserved;
+
+	if (n_most == 0 || cubby__magazine_init() != 0 ||
+	    cubby__granule_take_plain(bytes, &reserved) != 0)
+		return false;
+	exit_key_works = cubby__os_key_create(&exit_key, thread_exits);
+	if (!exit_key_works) {
+		cubby__granule_give_plain(reserved, bytes);
+		return false;
+	}
+	cubby__os_advise_huge(reserved, bytes, false);
+#ifndef __SANITIZE_THREAD__
+	cubby__stripe_fenced = !cubby__cpu_fence_ready();
+#endif
+	on_exit_fn = on_exit;
+	base = reserved;
+	return true;
 }
 
 void
 cubby__stripe_init(void (*on_exit)(struct stripe *stripe))
 {
 	static bool done;
-	uint64_t bytes;
-	char *reserved;
 
 	if (done)
 		return;
@@ -148,23 +175,13 @@ cubby__stripe_init(void (*on_exit)(struct stripe *stripe))
 	n_most = (uint32_t)min_u64(N_STRIPES_MAX,
 				   cubby__granule_budget_bytes() /
 					   BUDGET_SHARE / stripe_bytes);
-	bytes = n_most * stripe_bytes;
-	if (front == FRONT_NONE || n_most == 0 ||
-	    cubby__magazine_init() != 0 ||
-	    cubby__granule_take_plain(bytes, &reserved) != 0)
-		return;
-	exit_key_works = cubby__os_key_create(&exit_key, thread_exits);
-	if (!exit_key_works) {
-		cubby__granule_give_plain(reserved, bytes);
-		return;
-	}
-	cubby__os_advise_huge(reserved, bytes, false);
-#ifndef __SANITIZE_THREAD__
-	cubby__stripe_fenced = !cubby__cpu_fence_ready();
-#endif
-	used_blocks[0] = 1; /* block 0 is nobody's */
-	on_exit_fn = on_exit;
-	base = reserved;
+	cubby__percpu_init(front, take_percpu,
+			   cubby__granule_budget_bytes() / BUDGET_SHARE_CPUS);
+	if (cubby__percpu_works ||
+	    (front != PERCPU_WISH_NONE && init_per_thread(on_exit)))
+		used_blocks[0] = 1; /* block 0 is nobody's */
+	else
+		used_blocks[0] = 0;
 }
 
 static bool
@@ -225,7 +242,7 @@ attach(void)
 	struct stripe *stripe;
 	sigset_t saved;
 
-	if (base == NULL || my_exit || !exit_key_works)
+	if (my_exit || !exit_key_works)
 		return NULL;
 	cubby__lock_acquire(&lock, &saved);
 	/* A handler may have been faster. */
@@ -255,6 +272,12 @@ cubby__stripe_mine(void)
 	return stripe;
 }
 
+uintptr_t
+cubby__stripe_self(void)
+{
+	return (uintptr_t)&my_stripe;
+}
+
 struct stripe *
 cubby__stripe_current(void)
 {
@@ -270,7 +293,7 @@ cubby__stripe_take_block(void)
 	uint32_t number = 0;
 	sigset_t saved;
 
-	if (base == NULL)
+	if (!cubby__stripe_works())
 		return 0;
 	cubby__lock_acquire(&lock, &saved);
 	for (uint64_t i = 0; i < n_words && number == 0; i++) {
@@ -319,18 +342,9 @@ cubby__stripe_fence(void)
 static bool
 wants_to_run(pid_t tid)
 {
-	char path[64], line[256];
-	const char *name_end;
-	struct text text;
+	char state = cubby__task_state(tid);
 
-	cubby__text_init(&text, path, sizeof(path));
-	cubby__text_printf(&text, "/proc/self/task/%d/stat", (int)tid);
-	if (cubby__os_read_text(path, line, sizeof(line)) <= 0)
-		return false;
-	/* "12345 (name of any kind) R ..." */
-	name_end = strrchr(line, ')');
-	return name_end != NULL && name_end[1] == ' ' &&
-	       (name_end[2] == 'R' || name_end[2] == 'D');
+	return state == 'R' || state == 'D';
 }
 
 /* Wait for one thread, until the deadline or longer. */
@@ -371,7 +385,7 @@ cubby__stripe_wait(pid_t *ret_tid)
 		return 0;
 	*ret_tid = 0;
 	if (!cubby__stripe_fence())
-		return -EBUSY;
+		return -EPERM;
 	n = cubby__stripe_n();
 	for (uint32_t i = 0; i < n && !err; i++) {
 		const struct stripe *stripe = cubby__stripe_at(i);

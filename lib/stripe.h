@@ -4,9 +4,10 @@
  *
  * Theory
  *
- * A stripe holds one thread's block of every cache.  It is found through one
- * word of thread-local storage, made at the thread's first slow call and given
- * back when the thread exits; stripes are never unmapped.
+ * This is the front end where CPUs have no stripes (percpu.h).  A stripe holds
+ * one thread's block of every cache.  It is found through one word of
+ * thread-local storage, made at the thread's first slow call and given back
+ * when the thread exits; stripes are never unmapped.
  *
  *	0       4       8     12         16           64        96
  *	+-------+-------+-----+----------+------------+---------+---------
@@ -85,13 +86,13 @@ extern bool cubby__stripe_fenced;
 #endif
 
 /*
- * Reserve the stripes, once, under the registry lock.  Failure is no error:
- * then, or with CUBBY_OPTIONS=front=none, there are none.
+ * Choose the front end and reserve its stripes, once, under the registry lock.
+ * Failure is no error: then, or with CUBBY_OPTIONS=front=none, there are none.
  * @on_exit: called on a thread that ends, outside of any bracket.
  */
 void cubby__stripe_init(void (*on_exit)(struct stripe *stripe));
 
-/* Does this process have stripes? */
+/* Does this process have stripes, of threads or CPUs? */
 bool cubby__stripe_works(void);
 
 /*
@@ -103,11 +104,14 @@ struct stripe *cubby__stripe_mine(void);
 /* The same, but NULL instead of attaching. */
 struct stripe *cubby__stripe_current(void);
 
+/* A number that this thread has in every front end, also in a fork child. */
+uintptr_t cubby__stripe_self(void);
+
 /* A block number for a cache, as an offset in bytes; 0: all are taken. */
 uint32_t cubby__stripe_take_block(void);
 void cubby__stripe_give_block(uint32_t offset_bytes);
 
-/* Stripes that were ever used, and number i of them. */
+/* Stripes of threads that were ever used, and number i of them. */
 uint32_t cubby__stripe_n(void);
 struct stripe *cubby__stripe_at(uint32_t i);
 
@@ -115,7 +119,7 @@ struct stripe *cubby__stripe_at(uint32_t i);
  * Wait until every bracket that began before the call has ended: 0, or -EBUSY
  * and the thread that did not end one in 100 ms (5 s if it is not stopped but
  * waits for a processor); at once if it is the calling thread, which then is in
- * a signal handler, and, with thread 0, if the kernel refuses the barrier.
+ * a signal handler.  -EPERM if the kernel refuses the barrier.
  */
 int cubby__stripe_wait(pid_t *ret_tid);
 
@@ -219,6 +223,37 @@ block_push(struct block *block, char *magazines, uint32_t full_mask,
 	*(void **)(magazines + cursor) = object;
 	block_set(&block->loaded, cursor + 8);
 	return true;
+}
+
+/* What `loaded` has, at most n, the top first: how many. */
+static inline size_t
+block_pop_many(struct block *block, size_t n, void **objects)
+{
+	uint64_t cursor = block_get(&block->loaded);
+	void **top = (void **)(cubby__magazine_base + cursor);
+	size_t i;
+
+	for (i = 0; i < n && top[-1] != NULL; i++)
+		objects[i] = *--top;
+	if (i != 0)
+		block_set(&block->loaded, cursor - i * sizeof(*top));
+	return i;
+}
+
+/* Push objects, none of them NULL, until `loaded` is full: how many. */
+static inline size_t
+block_push_many(struct block *block, size_t n, void *const *objects)
+{
+	uint64_t cursor = block_get(&block->loaded);
+	size_t i;
+
+	for (i = 0; i < n && (cursor & FULL_MASK_OPEN) != 0; i++) {
+		*(void **)(cubby__magazine_base + cursor) = objects[i];
+		cursor += sizeof(void *);
+	}
+	if (i != 0)
+		block_set(&block->loaded, cursor);
+	return i;
 }
 
 #endif /* CUBBY__STRIPE_H */

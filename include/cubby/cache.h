@@ -393,4 +393,9 @@ CUBBY_API int cubby_cache_report_live(struct cubby_cache *cache, int fd);
 
 CUBBY_END_DECLS
 
+/* The two hottest calls without a call: see there. */
+#ifdef CUBBY_INLINE
+#include <cubby/inline/fast.h>
+#endif
+
 #endif /* CUBBY_CACHE_H */

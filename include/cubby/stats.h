@@ -44,7 +44,7 @@ struct cubby_cache_stats {
 	uint64_t n_free;     /* free, in slabs with pages */
 	uint64_t n_returned; /* in slabs whose pages went back to the kernel */
 	uint64_t n_live_peak; /* highest level seen at a refill, flush or
-				 snapshot; what threads have idle counts */
+				 snapshot; what is idle in blocks counts */
 
 	/* slabs; a cell that is idle or reserved is not free in its slab */
 	uint64_t n_slabs;
@@ -71,7 +71,7 @@ struct cubby_cache_stats {
 	uint64_t bookkeeping_bytes; /* committed for records and side arrays */
 
 	/* cells that are free, but not in the slabs */
-	uint64_t n_idle_in_blocks; /* in the magazines of threads */
+	uint64_t n_idle_in_blocks; /* in the magazines of CPUs or threads */
 	uint64_t n_idle_in_depot;  /* in the magazines that none of them has */
 	uint64_t n_reserved;       /* in reserves (cubby/reserve.h) */
 	uint64_t n_retired;        /* never to be used again */
@@ -95,13 +95,43 @@ struct cubby_cache_stats {
 	uint64_t n_direct_allocs; /* calls, but for bulk, that took the lock */
 	uint64_t n_direct_frees;
 	uint64_t n_thinned; /* slabs whose unused pages were dropped */
+
+	/* of the process */
+	uint64_t front_reason; /* enum cubby_front_reason */
+	uint64_t front_index;  /* enum cubby_front_index */
+	uint64_t n_aborts;     /* restartable sequences that began again */
 };
 
 /* Who holds magazines. */
 enum cubby_front_end {
 	CUBBY_FRONT_NONE,       /* nobody: every call takes a lock */
 	CUBBY_FRONT_PER_THREAD, /* each thread */
-	CUBBY_FRONT_PER_CPU     /* each CPU; not in this version */
+	CUBBY_FRONT_PER_CPU     /* each CPU */
+};
+
+/* Why the process has the front end that it has. */
+enum cubby_front_reason {
+	CUBBY_FRONT_REASON_BEST,       /* per CPU is the best there is */
+	CUBBY_FRONT_REASON_OPTION,     /* CUBBY_OPTIONS=front= says so */
+	CUBBY_FRONT_REASON_NOT_BUILT,  /* the library has no sequences */
+	CUBBY_FRONT_REASON_NOT_PROVEN, /* but not on this processor */
+	CUBBY_FRONT_REASON_C_LIBRARY,  /* which knows no rseq */
+	CUBBY_FRONT_REASON_NO_RSEQ,    /* the C library has registered none */
+	CUBBY_FRONT_REASON_NOT_REGISTERED, /* not the thread that asked first */
+	CUBBY_FRONT_REASON_NO_MEMBARRIER, /* the kernel has none, or refuses */
+	CUBBY_FRONT_REASON_CPUS,          /* too many for the address space */
+	CUBBY_FRONT_REASON_NO_MEMORY,
+	CUBBY_FRONT_REASON_NO_MM_CID /* which the option asked for */
+};
+
+/* The same as a sentence; static.  "unknown" for other numbers. */
+CUBBY_API const char *cubby_front_reason_text(uint64_t front_reason);
+
+/* How CPUs are told apart. */
+enum cubby_front_index {
+	CUBBY_FRONT_INDEX_NONE,  /* not */
+	CUBBY_FRONT_INDEX_CPU,   /* by their number (cpu_id) */
+	CUBBY_FRONT_INDEX_MM_CID /* by the kernel's number of what runs */
 };
 
 /*

@@ -2,6 +2,7 @@
 /*
  * A pointer into a cache's descriptor.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: bad-cache: cubby_alloc\(\) on 0x[0-9a-f]+, which is not a cache; pass what cubby_cache_create\(\) wrote
  */

@@ -2,6 +2,7 @@
 /*
  * An object is passed for its cache.
  *
+ * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: cubby: bad-cache: cubby_alloc\(\) on 0x[0-9a-f]+, which is not a cache; pass what cubby_cache_create\(\) wrote
  */

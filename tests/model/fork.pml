@@ -2,12 +2,13 @@
 /*
  * fork - what a child makes of exchanges that were cut short
  *
- * Mirrors settle(), take_previous(), put_previous(), swap_loaded(), put_old(),
- * load_cells(), load_room(), install() and cubby__front_empty_block() of
- * lib/front.c; prepare(), cubby__depot_put() and _get() of lib/depot.c;
- * cubby__magazine_take_empty() and _give_empty() of lib/magazine.c; and what
- * lib/adopt.c does for one cache, with
- * cubby__stripe_fork_child() of lib/stripe.c.
+ * Mirrors settle(), take_previous(), put(), put_away(), load(), load_cells(),
+ * load_room(), install() and cubby__front_empty_block() of lib/front.c, with
+ * hand_replace() of lib/hand.h as it is per thread; prepare(),
+ * cubby__depot_put() and _get() of lib/depot.c; cubby__magazine_take_empty()
+ * and _give_empty() of lib/magazine.c; and what lib/adopt.c does for one cache,
+ * with cubby__stripe_fork_child() of lib/stripe.c.  (percpu.pml has the forks
+ * of the other front end.)
  *
  * Bounds: one cache; two threads that are inside or outside of brackets, OPS
  * allocs or frees each, and a third that forks, at any step at which nobody
@@ -25,7 +26,7 @@
  *   a cell that somebody owned is in none: it may leak, but has one owner
  *   a magazine is in one place, once (M1), and its cells are whole (M3)
  *
- * Planted: ADOPT_BY_STATE, LATE_COUNT.
+ * Planted: ADOPT_BY_STATE, LATE_LEFT, ADOPT_BY_COUNT.
  */
 #ifndef OPS
 #define OPS 1
@@ -55,6 +56,7 @@ byte previous[N_STRIPES];
 
 mtype state[N_MAGAZINES + 1];
 byte count[N_MAGAZINES + 1];
+byte left_at[N_MAGAZINES + 1]; /* the library's `cursor`: M3 */
 byte next[N_MAGAZINES + 1];
 byte object[(N_MAGAZINES + 1) * CAPACITY];
 byte young, empties, preparing;
@@ -126,13 +128,28 @@ inline depot_get(number)
 	fi
 }
 
-#ifdef LATE_COUNT
-#define SETTLE_BEFORE(number, cursor) skip
-#define SETTLE_AFTER(number, cursor) STEP(count[number] = COUNT_OF(cursor))
+/* Before a block's word is written, and after. */
+#ifdef LATE_LEFT
+#define LEAVES(number, cursor) skip
+#define HAS_LEFT(number, cursor) STEP(left_at[number] = cursor)
 #else
-#define SETTLE_BEFORE(number, cursor) STEP(count[number] = COUNT_OF(cursor))
-#define SETTLE_AFTER(number, cursor) skip
+#define LEAVES(number, cursor) STEP(left_at[number] = cursor)
+#define HAS_LEFT(number, cursor) skip
 #endif
+
+/* It is in hand: only when the count is right does the state say so (M3). */
+inline settle(number)
+{
+	HAS_LEFT(number, cursor);
+	STEP(count[number] = COUNT_OF(cursor));
+	STEP(state[number] = IN_FLIGHT)
+}
+
+inline comes(number)
+{
+	STEP(left_at[number] = CURSOR(number, count[number]));
+	STEP(state[number] = IN_BLOCK)
+}
 
 inline take_previous(s)
 {
@@ -140,10 +157,9 @@ inline take_previous(s)
 	prev = MAGAZINE_OF(cursor);
 	if
 	:: prev != 0 ->
-		SETTLE_BEFORE(prev, cursor);
-		STEP(state[prev] = IN_FLIGHT);
+		LEAVES(prev, cursor);
 		STEP(previous[s] = 0);
-		SETTLE_AFTER(prev, cursor)
+		settle(prev)
 	:: else
 	fi;
 	cursor = 0
@@ -151,26 +167,24 @@ inline take_previous(s)
 
 inline put_previous(s, number)
 {
-	STEP(state[number] = IN_BLOCK);
+	comes(number);
 	STEP(previous[s] = CURSOR(number, count[number]));
 	number = 0
 }
 
 inline swap_loaded(s)
 {
+	comes(incoming);
 	cursor = loaded[s];
 	old = MAGAZINE_OF(cursor);
 	if
-	:: old != 0 ->
-		SETTLE_BEFORE(old, cursor);
-		STEP(state[old] = IN_FLIGHT)
+	:: old != 0 -> LEAVES(old, cursor)
 	:: else
 	fi;
-	STEP(state[incoming] = IN_BLOCK);
 	STEP(loaded[s] = CURSOR(incoming, count[incoming]));
 	incoming = 0;
 	if
-	:: old != 0 -> SETTLE_AFTER(old, cursor)
+	:: old != 0 -> settle(old)
 	:: else
 	fi;
 	cursor = 0
@@ -338,10 +352,16 @@ inline refill(s)
 	if
 	:: incoming != 0 && count[incoming] == 0 -> give_empty(incoming)
 	:: incoming != 0 && count[incoming] != 0 ->
+		STEP(count[incoming]--;
+		     cell = PLACE(incoming, count[incoming]);
+		     owned[cell] = 1);
 		enter(s);
-		swap_loaded(s);
-		put_old(s);
-		block_pop(s);
+		if
+		:: count[incoming] != 0 && COUNT_OF(loaded[s]) == 0 ->
+			swap_loaded(s);
+			put_old(s)
+		:: else -> depot_put(incoming)
+		fi;
 		leave(s)
 	:: incoming == 0
 	fi;
@@ -469,6 +489,13 @@ inline mark_word(word)
 	fi
 }
 
+#ifdef ADOPT_BY_COUNT
+#define ORPHAN_COUNT count[number]
+#else
+#define ORPHAN_COUNT \
+	(state[number] == IN_BLOCK -> COUNT_OF(left_at[number]) : count[number])
+#endif
+
 #ifdef ADOPT_BY_STATE
 #define IS_ORPHAN (state[number] == IN_FLIGHT)
 #else
@@ -487,7 +514,9 @@ inline adopt_orphans()
 	do
 	:: number <= N_MAGAZINES ->
 		if
-		:: IS_ORPHAN -> child_put_young()
+		:: IS_ORPHAN ->
+			count[number] = ORPHAN_COUNT;
+			child_put_young()
 		:: else
 		fi;
 		number++
@@ -615,6 +644,7 @@ inline place_cell()
 inline into_block(word, number)
 {
 	word = CURSOR(number, count[number]);
+	left_at[number] = word;
 	state[number] = IN_BLOCK
 }
 
@@ -622,7 +652,8 @@ inline into_block(word, number)
 inline into_loaded(word, number)
 {
 	into_block(word, number);
-	count[number] = CAPACITY - count[number]
+	count[number] = CAPACITY - count[number];
+	left_at[number] = CURSOR(number, count[number])
 }
 
 inline into_stack(number)

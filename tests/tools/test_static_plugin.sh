@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A plugin with the static library inside is unloaded before the thread ends
-# in which it failed: what the library left with the C library goes with it.
+# A plugin with the static library inside is closed before the thread ends in
+# which it failed: what the library left with the C library and the kernel (the
+# address of a restartable sequence) stays valid, for the plugin stays mapped.
 set -eu
 O=${O:-build/release}
 programs=$(mktemp -d)

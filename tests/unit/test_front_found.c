@@ -258,7 +258,8 @@ leave_idle_cells(void *argument)
 static void
 fini_that_forks_as_its_thread_ends_gives_its_stripe_once(void)
 {
-	skip_if(test_on_tsan()); /* no threads after such a fork */
+	skip_if(test_on_tsan());     /* no threads after such a fork */
+	add_options("front=thread"); /* CPUs' stripes are never given */
 	skip_if(!has_magazines());
 	cache = create(60000, &CUBBY_CACHE_ATTR(.fini = fork_in_fini,
 						.max_idle_bytes = 64));

@@ -198,9 +198,9 @@ move_around(void *argument)
 
 		if (number == 0)
 			continue;
-		n_doubly += __atomic_fetch_add(&magazine(number)->owner, 1,
+		n_doubly += __atomic_fetch_add(&magazine(number)->preparing, 1,
 					       __ATOMIC_RELAXED) != 0;
-		__atomic_fetch_sub(&magazine(number)->owner, 1,
+		__atomic_fetch_sub(&magazine(number)->preparing, 1,
 				   __ATOMIC_RELAXED);
 		cubby__magazine_push(&shared[(i / 3) % 2], number);
 	}
@@ -218,7 +218,7 @@ magazine_pop_by_many_threads_gives_each_to_one(void **state)
 	(void)state;
 	for (int i = 0; i < N_SHARED; i++) {
 		number = take(8);
-		magazine(number)->owner = 0;
+		magazine(number)->preparing = 0;
 		cubby__magazine_push(&shared[i % 2], number);
 	}
 	for (int i = 0; i < N_THREADS; i++)

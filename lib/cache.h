@@ -109,6 +109,7 @@ struct front {
 	uint32_t n_reserves;
 	struct cubby_reserve *reserves;
 	uint64_t flushed_at_ms; /* the last flush for want of room; 0: none */
+	uintptr_t flushed_by;   /* cubby__stripe_self() of who did */
 	uint64_t flushed_cells; /* since the last refill, or window */
 	bool depot_is_unsure;   /* F4 may not hold: a handler forked */
 	bool only_frees;        /* a window without a refill has passed */

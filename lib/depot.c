@@ -22,9 +22,10 @@
  * What follows traffic, decided at refills and flushes only:
  *
  *	batch     doubles at each refill from the slabs, up to 4 magazines or
- *	          64 KiB; what of it fits in a magazine is the capacity
- *	bound     doubles when for each thread 8 times in turn a refill came
- *	          within 100 ms of a flush: waves that the depot is too small
+ *	          64 KiB; a magazine has room for 4 batches or 120 cells, where the
+ *	          cache only frees for one
+ *	bound     doubles when 8 times in turn a refill came within 100 ms of a
+ *	          flush by the same thread: waves that the depot is too small
  *	          for; halves when 16 bounds were flushed without a refill
  *
  * When 4 bounds were flushed without a refill the cache only frees.  Then the
@@ -48,8 +49,14 @@
 #define BLOCKS_BYTES_MAX (512 * KIB)
 #define CAPACITY_FAIR_MIN 64
 
+/* Room for more than came at once: a level that swings swaps less often. */
+#define CAPACITY_BATCHES 4
+
 #define BATCH_START 16
 #define BATCH_MIN 8
+
+/* Different places of what is handed out first. */
+#define COLOURS 64
 
 /* As many batches fit into the cells in use, at least. */
 #define BATCHES_IN_USE 256
@@ -60,7 +67,7 @@
 
 /* How traffic is judged. */
 #define SOON_MS 100
-#define WAVES_PER_THREAD 8
+#define WAVES 8
 #define ONLY_FREES_BOUNDS 4
 #define WINDOW_BOUNDS 16
 
@@ -181,10 +188,11 @@ static void
 set_batch(struct cubby_cache *cache, uint64_t batch)
 {
 	struct front *front = &cache->front;
+	uint32_t room = front->only_frees ? 1 : CAPACITY_BATCHES;
 
 	front->batch = (uint32_t)max_u64(min_u64(batch, front->batch_max), 1);
 	__atomic_store_n(&front->capacity,
-			 (uint32_t)min_u64(front->batch,
+			 (uint32_t)min_u64(room * front->batch,
 					   capacity_limit(cache)),
 			 __ATOMIC_RELAXED);
 }
@@ -228,9 +236,10 @@ adapt_to_refill(struct cubby_cache *cache)
 		    now_ms() - front->flushed_at_ms < SOON_MS;
 
 	front->n_refills++;
-	if (front->flushed_at_ms != 0)
+	if (front->flushed_at_ms != 0 &&
+	    front->flushed_by == cubby__stripe_self())
 		front->n_waves = soon ? front->n_waves + 1 : 0;
-	if (front->n_waves >= WAVES_PER_THREAD * cubby__front_n_blocks()) {
+	if (front->n_waves >= WAVES) {
 		front->n_waves = 0;
 		front->bound_usual = min_u64(2 * front->bound_usual,
 					     front->bound_max);
@@ -251,6 +260,7 @@ adapt_to_flush(struct cubby_cache *cache, uint64_t n_cells)
 
 	front->n_flushes++;
 	front->flushed_at_ms = now_ms();
+	front->flushed_by = cubby__stripe_self();
 	front->flushed_cells += n_cells;
 	if (front->flushed_cells >= ONLY_FREES_BOUNDS * front->bound_usual)
 		front->only_frees = true;
@@ -288,6 +298,18 @@ cubby__depot_note_peak(struct cubby_cache *cache)
 
 /* ---------------------------------- refill -------------------------------- */
 
+/*
+ * The ranges of all caches begin at the same lines of the processor's caches.
+ * So what a cache hands out first, and the words where it stands, are somewhat
+ * further up in one cache than in the next.  (J. Bonwick, The Slab Allocator,
+ * USENIX 1994, colours slabs.)
+ */
+static uint32_t
+colour(const struct cubby_cache *cache)
+{
+	return cache->front.n_refills == 1 ? cache->id / 2 % COLOURS : 0;
+}
+
 /* Fill an empty magazine with the lowest free cells, the lowest on top. */
 static uint32_t
 fill_from_slabs(struct cubby_cache *cache, uint32_t number, uint32_t n)
@@ -296,11 +318,13 @@ fill_from_slabs(struct cubby_cache *cache, uint32_t number, uint32_t n)
 	void **objects = magazine_cells(it);
 	uint64_t cells[MAGAZINE_CAPACITY_MAX];
 	enum slab_refusal why;
+	uint32_t turn = colour(cache);
 
 	n = (uint32_t)cubby__slab_take(&cache->slabs, min_u64(n, it->capacity),
 				       cells, &why);
 	for (uint32_t i = 0; i < n; i++)
-		objects[n - 1 - i] = region_object(&cache->region, cells[i]);
+		objects[n - 1 - (i + turn) % n] = region_object(&cache->region,
+								cells[i]);
 	magazine_set_count(it, n);
 	return n;
 }
@@ -323,7 +347,7 @@ gather(struct cubby_cache *cache, uint32_t *numbers)
 {
 	struct front *front = &cache->front;
 	unsigned n = 0;
-	uint32_t left;
+	uint32_t left, capacity;
 
 	while (n < MAGAZINES_PER_VISIT && (numbers[n] = pop_aged(front)) != 0)
 		n++;
@@ -332,14 +356,16 @@ gather(struct cubby_cache *cache, uint32_t *numbers)
 	cubby__depot_note_peak(cache);
 	adapt_to_refill(cache);
 	left = batch_now(cache);
+	capacity = (uint32_t)min_u64(front->capacity + colour(cache),
+				     front->capacity_max);
 	/* Frees must not want for empties before the depot is full. */
 	cubby__magazine_make_ready(
 		min_u64(div_up(front->bound_cells, front->capacity),
 			EMPTIES_READY_MAX) +
 		EMPTIES_READY);
 	while (n < MAGAZINES_PER_VISIT && left != 0) {
-		uint32_t number = cubby__magazine_take_empty(
-			cache->id, front->capacity, true);
+		uint32_t number = cubby__magazine_take_empty(cache->id,
+							     capacity, true);
 		uint32_t n_filled;
 
 		if (number == 0)

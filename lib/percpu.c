@@ -286,9 +286,14 @@ cubby__percpu_n_aborts(void)
 uint32_t
 cubby__percpu_number(void)
 {
-	if (unlikely(!cubby__percpu_is_registered()))
+	uint32_t number = read_rseq(cubby__rseq_abi.id_offset);
+
+	/* cpu_id itself says so by a negative number. */
+	if (unlikely((int32_t)number < 0 ||
+		     (index_kind != CUBBY_FRONT_INDEX_CPU &&
+		      !cubby__percpu_is_registered())))
 		return UINT32_MAX;
-	return read_rseq(cubby__rseq_abi.id_offset);
+	return number;
 }
 
 /* -------------------------------- exchanges ------------------------------- */

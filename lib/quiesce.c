@@ -109,8 +109,10 @@ cubby__quiesce_begin(struct cubby_cache *cache, sigset_t *ret_saved)
 	cubby__lock_block_signals(ret_saved);
 	cubby__lock_acquire_nested(&cache->lock);
 	cache->front.n_quiesces++;
-	if (PLANTED(EARLY_FENCE))
+	if (PLANTED(EARLY_FENCE)) {
 		cubby__percpu_fence();
+		cubby__os_nap(1); /* what it aborted has begun again */
+	}
 	cubby__quiesce_close(cache);
 	if (cache->front.block == 0)
 		return 0;

@@ -22,7 +22,7 @@ plants='
 7  no-compare     quiesce    100 cpu    0
 8  tls-spare      quiesce    100 cpu    0
 9  gate-outside   quiesce    100 cpu    0
-10 early-fence    quiesce    100 cpu    2000
+10 early-fence    quiesce    100 cpu    10000
 11 no-count       quiesce    100 cpu    0'
 
 log=$(mktemp)

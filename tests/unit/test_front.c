@@ -174,7 +174,7 @@ thread_exit_leaves_its_magazines_to_the_depot(void **state)
 static void
 capacity_doubles_at_each_refill_up_to_the_most(void **state)
 {
-	static const uint64_t capacities[] = { 16, 32, 64, 120, 120 };
+	static const uint64_t capacities[] = { 64, 120, 120, 120, 120 };
 	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
 	size_t n = 0, n_refills = 0;
 

@@ -305,15 +305,23 @@ static __thread pid_t my_tid __attribute__((tls_model("initial-exec")));
 static void
 check_thread(void)
 {
-	if (my_tid == 0)
-		my_tid = gettid();
-	CHECK_DEBUG(my_tid == gettid() || cubby__lock_holds_all());
+	pid_t none = 0, seen;
+	bool same;
+
+	/* A handler may fork at any step; the child has set it then. */
+	__atomic_compare_exchange_n(&my_tid, &none, gettid(), false,
+				    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	do {
+		seen = __atomic_load_n(&my_tid, __ATOMIC_RELAXED);
+		same = seen == gettid();
+	} while (!same && seen != __atomic_load_n(&my_tid, __ATOMIC_RELAXED));
+	CHECK_DEBUG(same || cubby__lock_holds_all());
 }
 
 void
 cubby__percpu_fork_child(void)
 {
-	my_tid = 0;
+	__atomic_store_n(&my_tid, gettid(), __ATOMIC_RELAXED);
 }
 #else
 static inline void
@@ -376,15 +384,24 @@ count(struct percpu_slot *slot, const uint64_t *gate, uint64_t difference)
 	return false;
 }
 
-/* Give a slot back: what a fork, or nobody else, counted is counted off. */
+/*
+ * Give a slot back: what a fork, or nobody else, counted is counted off.  That
+ * is rare, and two steps: no handler may fork or quiesce between them.
+ */
 static void
 give_slot(struct percpu_slot *slot, int64_t *rest)
 {
-	/* One instruction: no handler forks in the middle. */
-	uint64_t old = __atomic_exchange_n(&slot->word, 0, __ATOMIC_RELAXED);
+	uint64_t cache = (uint32_t)slot->word;
+	sigset_t saved;
 
-	if (unlikely(old & (SLOT_TOLD | SLOT_OWES)))
-		__atomic_sub_fetch(rest, 1, __ATOMIC_RELEASE);
+	if (likely(__atomic_compare_exchange_n(&slot->word, &cache, 0, false,
+					       __ATOMIC_RELAXED,
+					       __ATOMIC_RELAXED)))
+		return;
+	cubby__lock_block_signals(&saved);
+	__atomic_sub_fetch(rest, 1, __ATOMIC_RELEASE);
+	slot->word = 0;
+	cubby__lock_restore_signals(&saved);
 }
 
 struct percpu_slot *

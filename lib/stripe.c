@@ -53,6 +53,7 @@ static uint32_t n_most;
 static uint32_t n_stripes;
 static uint64_t first_free; /* number + 1 */
 static uint64_t used_blocks[STRIPE_BYTES / BLOCK_BYTES / 64];
+static bool works; /* constant after the first cache */
 
 static void (*on_exit_fn)(struct stripe *stripe);
 static pthread_key_t exit_key;
@@ -88,7 +89,7 @@ cubby__stripe_at(uint32_t i)
 bool
 cubby__stripe_works(void)
 {
-	return used_blocks[0] != 0;
+	return works;
 }
 
 /* ---------------------------- threads come and go ------------------------- */
@@ -177,11 +178,9 @@ cubby__stripe_init(void (*on_exit)(struct stripe *stripe))
 					   BUDGET_SHARE / stripe_bytes);
 	cubby__percpu_init(front, take_percpu,
 			   cubby__granule_budget_bytes() / BUDGET_SHARE_CPUS);
-	if (cubby__percpu_works ||
-	    (front != PERCPU_WISH_NONE && init_per_thread(on_exit)))
-		used_blocks[0] = 1; /* block 0 is nobody's */
-	else
-		used_blocks[0] = 0;
+	works = cubby__percpu_works ||
+		(front != PERCPU_WISH_NONE && init_per_thread(on_exit));
+	used_blocks[0] = 1; /* block 0 is nobody's */
 }
 
 static bool

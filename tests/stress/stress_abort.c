@@ -44,6 +44,8 @@
 #define N_PAIRS 200   /* of each way */
 #define CHILD_SECONDS 60
 #define DEADLOCK_SECONDS 250
+#define SECTIONS_MAX 256
+#define SECTIONS_LEFT_OUT 2 /* compilers copy code to where nothing leads */
 
 static struct light light;
 static void *held[HELD_MAX]; /* stamped */
@@ -56,6 +58,7 @@ static bool is_child;
 static uint64_t ticket;
 static int cpus[2];
 static uint64_t n_strikes, n_in_sections, n_twice, n_missed;
+static bool is_entered[SECTIONS_MAX];
 static uint64_t seed;
 static const char *way_name;
 
@@ -533,6 +536,22 @@ trace(const struct way *way)
 	probe_trace(way->call);
 	check(way);
 	die_unless(probe.n_points > 10, "no points");
+	for (size_t i = 0; i < probe.n_points; i++)
+		for (size_t k = 0; k < probe_n_sections(); k++)
+			is_entered[k] |= probe.points[i] ==
+					 __start___rseq_cs_ptr_array[k]->start;
+}
+
+/* A sequence that no way comes by is one that nothing here interrupts. */
+static void
+check_that_all_sections_were_entered(void)
+{
+	size_t n = 0;
+
+	for (size_t k = 0; k < probe_n_sections(); k++)
+		n += is_entered[k];
+	printf("# %zu of %zu sections were entered\n", n, probe_n_sections());
+	assert_true(n > 0 && n + SECTIONS_LEFT_OUT >= probe_n_sections());
 }
 
 static void
@@ -583,6 +602,8 @@ interruption_at_every_instruction_keeps_owners(void **state)
 					strike(&ways[w], probe.points[i], 0);
 			}
 	}
+	if (cubby__percpu_works)
+		check_that_all_sections_were_entered();
 	report();
 }
 

@@ -17,12 +17,12 @@ plants='
 2  no-recheck     throughput 20  thread 0
 3  swing          throughput 20  thread 0
 4  locked-wait    signals    20  thread 0
-5  adopt-by-count fork       20  cpu    0
+5  adopt-by-count fork       100 cpu    0
 6  pair-store     abort      20  cpu    0
 7  no-compare     quiesce    100 cpu    0
 8  tls-spare      quiesce    100 cpu    0
 9  gate-outside   quiesce    100 cpu    0
-10 early-fence    quiesce    100 cpu    10000
+10 early-fence    quiesce    100 cpu    200
 11 no-count       quiesce    100 cpu    0'
 
 log=$(mktemp)
@@ -65,7 +65,8 @@ for program in throughput signals fork abort quiesce; do
 done
 
 while read -r number name program scale front delay; do
-	[ -n "$number" ] && has_front "$front" || continue
+	[ -n "$number" ] || continue
+	has_front "$front" || continue
 	[[ " ${CUBBY_PLANTS:-$number} " = *" $number "* ]] || continue
 	folder=build/plant-$number
 	target=$folder/tests/stress/stress_$program

@@ -143,7 +143,9 @@ $(O)/sources: FORCE
 	$(call update,$(LIB_SRC))
 
 # What a folder's objects are compiled with besides; tests see the internals.
+# The archive, too, may go into a plugin.
 $(O)/lib/%.o $(O)/lib/%.lo: MORE := -fvisibility=hidden
+$(O)/lib/%.o: MORE += -fPIC
 $(O)/tests/%.o: MORE := -Ilib -Itests
 $(O)/tests/%.o: CXX_STD := -std=c++11
 $(O)/bench/%.o: CXX_STD := -std=c++17
@@ -395,7 +397,8 @@ uninstall:
 		$(DESTDIR)$(pkgconfigdir)/cubby.pc \
 		$(CMAKE_FILES:%=$(DESTDIR)$(cmakedir)/%) \
 		$(LIB_HDR:include/%=$(DESTDIR)$(includedir)/%)
-	rmdir $(DESTDIR)$(includedir)/cubby $(DESTDIR)$(cmakedir) \
+	rmdir $(DESTDIR)$(includedir)/cubby/inline \
+		$(DESTDIR)$(includedir)/cubby $(DESTDIR)$(cmakedir) \
 		2> /dev/null || true
 
 ## dist: build/cubby-VERSION.tar.gz of the last commit

@@ -9,6 +9,7 @@
 #include "bits.h"
 #include "error.h"
 #include "fork.h"
+#include "percpu.h"
 #include "registry.h"
 
 #include <cubby/error.h>
@@ -272,7 +273,9 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 
 	if (err)
 		return err;
-	if (!(plan->attr.flags & CUBBY_CACHE_NO_MAGAZINES))
+	if (plan->attr.flags & CUBBY_CACHE_NO_MAGAZINES)
+		cache->front.why_no_block = CUBBY_FRONT_REASON_FLAG;
+	else
 		cubby__front_make_block(cache);
 	cache->front.capacity_max = (uint32_t)plan->attr.magazine_capacity;
 	cache->front.bound_max = plan->attr.max_idle_bytes;

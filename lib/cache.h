@@ -90,9 +90,10 @@ typedef void (*free_stage_fn)(struct cubby_cache *cache, size_t n,
  */
 struct front {
 	/* Constant while LIVE. */
-	uint32_t block;  /* offset in a stripe; 0: the cache has none */
-	bool is_staged;  /* alloc has a stage: the fast path stays closed */
-	uint64_t opened; /* the gate when it is open */
+	uint32_t block; /* offset in a stripe; 0: the cache has none */
+	bool is_staged; /* alloc has a stage: the fast path stays closed */
+	uint32_t why_no_block; /* enum cubby_front_reason; 0: the process has it */
+	uint64_t opened;       /* the gate when it is open */
 	uint32_t capacity_max;
 	uint32_t batch_max; /* cells that a refill takes at most */
 

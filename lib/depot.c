@@ -300,31 +300,37 @@ cubby__depot_note_peak(struct cubby_cache *cache)
 
 /*
  * The ranges of all caches begin at the same lines of the processor's caches.
- * So what a cache hands out first, and the words where it stands, are somewhat
- * further up in one cache than in the next.  (J. Bonwick, The Slab Allocator,
- * USENIX 1994, colours slabs.)
+ * So what an unused cache hands out first, and the words where it stands, are
+ * somewhat further up in one cache than in the next.  (J. Bonwick, The Slab
+ * Allocator, USENIX 1994, colours slabs.)
  */
 static uint32_t
 colour(const struct cubby_cache *cache)
 {
-	return cache->front.n_refills == 1 ? cache->id / 2 % COLOURS : 0;
+	bool is_unused = cache->front.n_refills == 1 &&
+			 cache->slabs.n_live == 0;
+
+	return is_unused ? cache->id / 2 % COLOURS : 0;
 }
 
-/* Fill an empty magazine with the lowest free cells, the lowest on top. */
+/*
+ * Fill an empty magazine with the lowest free cells, the lowest on top, or the
+ * one that is `turn` further up.
+ */
 static uint32_t
-fill_from_slabs(struct cubby_cache *cache, uint32_t number, uint32_t n)
+fill_from_slabs(struct cubby_cache *cache, uint32_t number, uint32_t n,
+		uint32_t turn)
 {
 	struct magazine *it = magazine(number);
 	void **objects = magazine_cells(it);
 	uint64_t cells[MAGAZINE_CAPACITY_MAX];
 	enum slab_refusal why;
-	uint32_t turn = colour(cache);
 
 	n = (uint32_t)cubby__slab_take(&cache->slabs, min_u64(n, it->capacity),
 				       cells, &why);
 	for (uint32_t i = 0; i < n; i++)
-		objects[n - 1 - (i + turn) % n] = region_object(&cache->region,
-								cells[i]);
+		objects[n - 1 - i] = region_object(&cache->region,
+						   cells[(i + turn) % n]);
 	magazine_set_count(it, n);
 	return n;
 }
@@ -347,7 +353,7 @@ gather(struct cubby_cache *cache, uint32_t *numbers)
 {
 	struct front *front = &cache->front;
 	unsigned n = 0;
-	uint32_t left, capacity;
+	uint32_t left, capacity, turn;
 
 	while (n < MAGAZINES_PER_VISIT && (numbers[n] = pop_aged(front)) != 0)
 		n++;
@@ -356,7 +362,8 @@ gather(struct cubby_cache *cache, uint32_t *numbers)
 	cubby__depot_note_peak(cache);
 	adapt_to_refill(cache);
 	left = batch_now(cache);
-	capacity = (uint32_t)min_u64(front->capacity + colour(cache),
+	turn = colour(cache);
+	capacity = (uint32_t)min_u64(front->capacity + turn,
 				     front->capacity_max);
 	/* Frees must not want for empties before the depot is full. */
 	cubby__magazine_make_ready(
@@ -370,7 +377,7 @@ gather(struct cubby_cache *cache, uint32_t *numbers)
 
 		if (number == 0)
 			break;
-		n_filled = fill_from_slabs(cache, number, left);
+		n_filled = fill_from_slabs(cache, number, left, turn);
 		if (n_filled == 0) {
 			cubby__magazine_give_empty(number);
 			break;

@@ -523,8 +523,15 @@ cubby__front_set_gate(struct cubby_cache *cache, bool open)
 void
 cubby__front_make_block(struct cubby_cache *cache)
 {
-	if (cache->region.geometry.cell_bytes <= CELL_BYTES_MAX)
-		cache->front.block = cubby__stripe_take_block();
+	struct front *front = &cache->front;
+
+	if (cache->region.geometry.cell_bytes > CELL_BYTES_MAX) {
+		front->why_no_block = CUBBY_FRONT_REASON_CELLS;
+		return;
+	}
+	front->block = cubby__stripe_take_block();
+	if (front->block == 0 && cubby__stripe_works())
+		front->why_no_block = CUBBY_FRONT_REASON_CACHES;
 }
 
 void

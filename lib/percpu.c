@@ -2,6 +2,7 @@
 /* LAYER 4: percpu - which front end runs, and one stripe for each CPU */
 #include "percpu.h"
 
+#include "annotate.h"
 #include "bits.h"
 #include "check.h"
 #include "cpu.h"
@@ -58,13 +59,18 @@ static uint32_t n_most;
 static enum cubby_front_index index_kind;
 static enum cubby_front_reason reason;
 
-/* What inline code reads where CPUs have no stripes. */
+/*
+ * What inline code reads where CPUs have no stripes, and, in another copy of the
+ * library, before its first cache: a number that leads to zeroes from the gate of
+ * any cache of any copy.
+ */
 static __thread struct {
 	int64_t id;
 	uint64_t rseq_cs;
-} no_rseq __attribute__((tls_model("initial-exec")));
+} no_rseq __attribute__((tls_model("initial-exec"))) = { .id = -1 };
 
-static const uint64_t zeroes[BLOCK_BYTES / 8];
+/* A block, and what is before it by one stripe; never touched. */
+static uint64_t zeroes[(STRIPE_BYTES + BLOCK_BYTES) / 8];
 
 static __thread struct percpu_slot slots[HANDS_MAX]
 	__attribute__((tls_model("initial-exec")));
@@ -124,6 +130,8 @@ cubby__percpu_choose(const struct percpu_facts *facts,
 		return CUBBY_FRONT_INDEX_NONE;
 	if (!facts->built)
 		*ret_reason = CUBBY_FRONT_REASON_NOT_BUILT;
+	else if (facts->tsan)
+		*ret_reason = CUBBY_FRONT_REASON_TSAN;
 	else if (!facts->proven && !asked)
 		*ret_reason = CUBBY_FRONT_REASON_NOT_PROVEN;
 	else if (!facts->knows_rseq)
@@ -178,6 +186,7 @@ set_no_rseq(void)
 				    thread_pointer();
 	cubby__rseq_abi.id_offset = (char *)&no_rseq.id - thread_pointer();
 	cubby__rseq_abi.magazines = (char *)&zeroes[1];
+	cubby__fast_abi_1 = cubby__rseq_abi;
 }
 
 static void
@@ -189,13 +198,14 @@ set_rseq(int64_t area_offset)
 					     RSEQ_OFFSET_MM_CID :
 					     RSEQ_OFFSET_CPU_ID);
 	cubby__rseq_abi.magazines = cubby__magazine_base;
+	cubby__fast_abi_1 = cubby__rseq_abi;
 }
 
 uint64_t
 cubby__percpu_block(uint32_t offset_bytes)
 {
 	return stripes != NULL ? (uintptr_t)stripes + offset_bytes :
-				 (uintptr_t)zeroes;
+				 (uintptr_t)zeroes + STRIPE_BYTES;
 }
 
 bool
@@ -212,6 +222,7 @@ gather_facts(struct percpu_facts *facts)
 #if defined(__x86_64__)
 	facts->proven = true;
 #endif
+	facts->tsan = cubby__annotate_on_tsan();
 	facts->knows_rseq = cubby__cpu_knows_rseq();
 	facts->rseq_bytes = cubby__cpu_rseq_bytes();
 	facts->cpu_id = -1;
@@ -238,6 +249,7 @@ cubby__percpu_init(uint64_t wish, char *(*take)(uint64_t bytes),
 	if (CPUS_MIN + GUARD_STRIPES <= n_fit)
 		n_most = (uint32_t)max_u64(n_most, CPUS_MIN);
 	bytes = (n_most + GUARD_STRIPES) * STRIPE_BYTES;
+	set_no_rseq();
 	index_kind = cubby__percpu_choose(&facts, &reason);
 	if (index_kind != CUBBY_FRONT_INDEX_NONE) {
 		taken = take(bytes);
@@ -249,19 +261,23 @@ cubby__percpu_init(uint64_t wish, char *(*take)(uint64_t bytes),
 			reason = CUBBY_FRONT_REASON_NO_MEMORY;
 		}
 	}
-	if (index_kind != CUBBY_FRONT_INDEX_NONE)
-		set_rseq(cubby__cpu_rseq_offset());
-	else
-		set_no_rseq();
-	cubby__fast_abi_1 = cubby__rseq_abi;
-	cubby__percpu_works = index_kind != CUBBY_FRONT_INDEX_NONE;
+	if (index_kind == CUBBY_FRONT_INDEX_NONE)
+		return;
+	set_rseq(cubby__cpu_rseq_offset());
+	cubby__percpu_works = true;
 }
 
-/* Not at the first cache: that may be made under a lock of the loader's. */
+/*
+ * As it is loaded.  Pinned not at the first cache, as that may be made under a
+ * lock of the loader's; but the words may be set already: one was made by a
+ * constructor that ran before.
+ */
 __attribute__((constructor(101))) static void
-pin_this(void)
+begin(void)
 {
-	cubby__inline_pin((const void *)pin_this);
+	cubby__inline_pin((const void *)begin);
+	if (!cubby__percpu_works)
+		set_no_rseq();
 }
 
 enum cubby_front_index

@@ -26,7 +26,9 @@
  *
  * In the two other front ends the words of the ABI lead to an area in
  * thread-local storage, and the gates of all caches to a block of zeroes, so
- * that inline code calls the library.
+ * that inline code calls the library.  The number in that area is -1: so a copy
+ * of the library that has made no cache also finds zeroes when it is given the
+ * cache of another copy.
  *
  * All stripes are read-only zeroes at first.  The slow path makes a stripe
  * writable before it gives it its first magazine (R5); as long as the block is
@@ -66,6 +68,7 @@ struct percpu_facts {
 	uint64_t wish;
 	bool built;          /* the library has sequences for this processor */
 	bool proven;         /* they have run on real ones */
+	bool tsan;           /* ThreadSanitizer watches the program */
 	uint32_t rseq_bytes; /* cubby__cpu_rseq_bytes() */
 	bool knows_rseq;     /* the C library does */
 	int32_t cpu_id;      /* of this thread; negative: not registered */

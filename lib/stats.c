@@ -53,7 +53,7 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(resident_bytes, "bytes", "of cells, as the kernel says"),
 	COLUMN(is_exact, "flag", "0: a thread did not stand still"),
 	COLUMN(front_end, "kind", "0: none, 1: per thread, 2: per CPU"),
-	COLUMN(is_fast, "flag", "alloc needs no function call inside"),
+	COLUMN(is_fast, "flag", "alloc is a few instructions mostly"),
 	COLUMN(magazine_capacity, "cells", "of the next magazine"),
 	COLUMN(depot_bound, "cells", "that the depot should not exceed"),
 	COLUMN(n_depot_puts, "events", "magazines put into the depot"),
@@ -72,8 +72,8 @@ static const struct cubby_stats_column columns[] = {
 };
 
 static const char *const reasons[] = {
-	[CUBBY_FRONT_REASON_BEST] = "per CPU, by restartable sequences",
-	[CUBBY_FRONT_REASON_OPTION] = "CUBBY_OPTIONS=front= says so",
+	[CUBBY_FRONT_REASON_BEST] = "the best that there is",
+	[CUBBY_FRONT_REASON_OPTION] = "CUBBY_OPTIONS asks for it",
 	[CUBBY_FRONT_REASON_NOT_BUILT] =
 		"this build of the library has no restartable sequences",
 	[CUBBY_FRONT_REASON_NOT_PROVEN] =
@@ -97,6 +97,12 @@ static const char *const reasons[] = {
 	[CUBBY_FRONT_REASON_NO_MM_CID] =
 		"the kernel has no mm_cid (Linux 6.3), which "
 		"CUBBY_OPTIONS=front=mmcid asks for",
+	[CUBBY_FRONT_REASON_TSAN] =
+		"ThreadSanitizer does not see restartable sequences",
+	[CUBBY_FRONT_REASON_FLAG] =
+		"the cache was created with CUBBY_CACHE_NO_MAGAZINES",
+	[CUBBY_FRONT_REASON_CELLS] = "cells above 64 KiB have no magazines",
+	[CUBBY_FRONT_REASON_CACHES] = "too many caches have magazines already",
 };
 
 const char *
@@ -193,8 +199,11 @@ snapshot_front(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 	stats->front_end = front->block == 0   ? CUBBY_FRONT_NONE :
 			   cubby__percpu_works ? CUBBY_FRONT_PER_CPU :
 						 CUBBY_FRONT_PER_THREAD;
-	stats->front_reason = cubby__percpu_reason();
-	stats->front_index = cubby__percpu_index();
+	stats->front_reason = front->why_no_block != 0 ?
+				      front->why_no_block :
+				      cubby__percpu_reason();
+	if (front->block != 0)
+		stats->front_index = cubby__percpu_index();
 	stats->n_aborts = cubby__percpu_n_aborts();
 	stats->is_fast = front->block != 0 && !front->is_staged;
 	stats->magazine_capacity = front->capacity;

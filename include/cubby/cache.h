@@ -24,9 +24,9 @@
  *
  * Shape of memory: a cache is one array of cells in an address range of its
  * own; cell i begins at base + i * cell_bytes, with no header in front of
- * it and none between cells.  Each thread holds up to two magazines (arrays of
- * at most 120 free cells) of each cache it uses, and the cache a depot of
- * them; they are filled with the lowest free cells of the fullest slabs, and
+ * it and none between cells.  Each CPU (or thread: see cubby/stats.h) holds up
+ * to two magazines (arrays of at most 120 free cells) of each cache that is used
+ * there, and the cache a depot of them; they are filled with the lowest free cells of the fullest slabs, and
  * what overflows goes back to the slabs, the highest cells first, so that the
  * pages at the top empty and go back to the kernel.  Nothing needs to be
  * called for that, and no thread runs for it.
@@ -131,18 +131,18 @@ struct cubby_cache_attr {
 	void *context; /* passed to the five callbacks above */
 
 	/*
-	 * Most cells in a magazine, of which a thread holds two: fewer waste
-	 * less, more take the lock less often.  Means nothing where there are
-	 * no magazines.  Default: 120, or what 64 KiB
-	 * hold of larger cells, or what is fair among many threads.
+	 * Most cells in a magazine, of which a CPU (or thread) holds two:
+	 * fewer waste less, more take the lock less often.  Means nothing where
+	 * there are no magazines.  Default: 120, or what 64 KiB hold of larger
+	 * cells, or what is fair among many.
 	 */
 	uint64_t magazine_capacity;
 
 	/*
 	 * About the most bytes of idle cells in the depot, the magazines that
-	 * no thread holds, these included; kept by whole magazines.  Default: starts at 256 KiB,
-	 * follows repeated bursts up to 64 MiB, and the cells in use down while
-	 * the cache only frees.
+	 * no CPU or thread holds, these included; kept by whole magazines.
+	 * Default: starts at 256 KiB, follows repeated bursts up to 64 MiB, and
+	 * the cells in use down while the cache only frees.
 	 */
 	uint64_t max_idle_bytes;
 };

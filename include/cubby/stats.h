@@ -96,7 +96,7 @@ struct cubby_cache_stats {
 	uint64_t n_direct_frees;
 	uint64_t n_thinned; /* slabs whose unused pages were dropped */
 
-	/* of the process */
+	/* why; the last is of the process */
 	uint64_t front_reason; /* enum cubby_front_reason */
 	uint64_t front_index;  /* enum cubby_front_index */
 	uint64_t n_aborts;     /* restartable sequences that began again */
@@ -109,7 +109,7 @@ enum cubby_front_end {
 	CUBBY_FRONT_PER_CPU     /* each CPU */
 };
 
-/* Why the process has the front end that it has. */
+/* Why the cache has the front end that it has. */
 enum cubby_front_reason {
 	CUBBY_FRONT_REASON_BEST,       /* per CPU is the best there is */
 	CUBBY_FRONT_REASON_OPTION,     /* CUBBY_OPTIONS=front= says so */
@@ -121,7 +121,13 @@ enum cubby_front_reason {
 	CUBBY_FRONT_REASON_NO_MEMBARRIER, /* the kernel has none, or refuses */
 	CUBBY_FRONT_REASON_CPUS,          /* too many for the address space */
 	CUBBY_FRONT_REASON_NO_MEMORY,
-	CUBBY_FRONT_REASON_NO_MM_CID /* which the option asked for */
+	CUBBY_FRONT_REASON_NO_MM_CID, /* which the option asked for */
+	CUBBY_FRONT_REASON_TSAN,      /* it does not see the sequences */
+
+	/* of this cache: why it has no magazines */
+	CUBBY_FRONT_REASON_FLAG,  /* CUBBY_CACHE_NO_MAGAZINES */
+	CUBBY_FRONT_REASON_CELLS, /* are larger than 64 KiB */
+	CUBBY_FRONT_REASON_CACHES /* too many have magazines already */
 };
 
 /* The same as a sentence; static.  "unknown" for other numbers. */

@@ -17,8 +17,6 @@ fault() {
 	n_faults=$((n_faults + 1))
 }
 
-# Symbols that stay visible need objects compiled -fPIC.
-ar rcs "$tree/libcubby_pic.a" "$O"/lib/*.lo
 cc -o "$tree/program" $here/two_copies.c -L"$O" -lcubby -Wl,-rpath,"$O"
 
 # Hidden by the linker, or visible but bound to the plugin itself.
@@ -28,7 +26,7 @@ build_plugin() { # NAME ARCHIVE FLAG...
 	cc -fPIC -shared -o "$tree/$name.so" $here/two_copies_plugin.c "$@"
 }
 build_plugin hidden "$O/libcubby.a" -Wl,--exclude-libs,ALL
-build_plugin symbolic "$tree/libcubby_pic.a" -Wl,-Bsymbolic
+build_plugin symbolic "$O/libcubby.a" -Wl,-Bsymbolic
 
 p='0x[0-9a-f]+'
 other="which another copy of Cubby made; two copies of Cubby are in this"
@@ -58,6 +56,47 @@ for plugin in hidden symbolic; do
 		[[ ${lines[$i]} =~ ^($regex)$ ]] ||
 			fault "$plugin: unexpected: ${lines[$i]}"
 	done
+done
+
+# A copy without a cache of its own, inlined: its sequence finds zeroes and calls.
+cat > "$tree/user.c" << 'END'
+#define CUBBY_INLINE
+#include <cubby/cubby.h>
+int use(struct cubby_cache *cache);
+int
+use(struct cubby_cache *cache)
+{
+	return cubby_alloc(cache) != NULL;
+}
+END
+cat > "$tree/giver.c" << 'END'
+#include <cubby/cubby.h>
+#include <dlfcn.h>
+int
+main(int argc, char **argv)
+{
+	void *plugin = argc > 1 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+	int (*use)(struct cubby_cache *);
+	struct cubby_cache *cache;
+
+	if (plugin == NULL ||
+	    cubby_cache_create_sized(&cache, "given", 24, 8, NULL) != 0)
+		return 2;
+	for (int i = 0; i < 100; i++)
+		cubby_free(cache, cubby_alloc(cache));
+	*(void **)&use = dlsym(plugin, "use");
+	return use(cache);
+}
+END
+cc -O2 -fPIC -shared -o "$tree/user.so" "$tree/user.c" -L"$O" -lcubby \
+	-Wl,-rpath,"$O"
+cc -o "$tree/giver" "$tree/giver.c" "$O/libcubby.a"
+for front in auto mmcid thread none; do
+	status=0
+	CUBBY_OPTIONS=misuse=continue,front=$front "$tree/giver" \
+		"$tree/user.so" 2> "$tree/err" || status=$?
+	((status == 0)) && grep -q 'other-copy: cubby_alloc' "$tree/err" ||
+		fault "inline, front=$front: exit $status: $(cat "$tree/err")"
 done
 
 # The note survives strip, in the plugin as in the library.

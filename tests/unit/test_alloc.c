@@ -27,8 +27,8 @@ check_fit(size_t object_bytes)
 
 	if (n > 40)
 		n = 40;
+	assert_ok(cubby_alloc_bulk(cache, n, (void **)objects));
 	for (size_t i = 0; i < n; i++) {
-		objects[i] = must_alloc(cache);
 		assert_ptr_equal(objects[i], objects[0] + i * object_bytes);
 		memset(objects[i], (int)(i * 7 + 1), object_bytes);
 	}

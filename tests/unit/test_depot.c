@@ -279,6 +279,57 @@ fork_in_a_bracket_counts_the_depot_anew(void **state)
 	drop_cache(cache);
 }
 
+/* What neighbouring caches hand out first stands in different lines. */
+static void
+alloc_of_new_caches_begins_at_different_cells(void **state)
+{
+	struct cubby_cache *caches[8];
+	size_t n_different = 0;
+	uintptr_t offsets[8];
+
+	(void)state;
+	for (size_t i = 0; i < 8; i++) {
+		caches[i] = make_cache(OBJECT_BYTES, NULL);
+		objects[i] = must_alloc(caches[i]);
+		offsets[i] = (uintptr_t)objects[i] % 4096;
+		assert_true(offsets[i] < 16 * OBJECT_BYTES); /* a refill */
+		n_different += i > 0 && offsets[i] != offsets[i - 1];
+	}
+	assert_true(n_different >= 3);
+	for (size_t i = 0; i < 8; i++) {
+		cubby_free(caches[i], objects[i]);
+		drop_cache(caches[i]);
+	}
+}
+
+/* Flushes by one thread and refills by another are a flow, and no waves. */
+static void *
+free_all(void *argument)
+{
+	free_each(argument, N_MAX);
+	return NULL;
+}
+
+static void
+bound_of_a_flow_between_threads_stays(void **state)
+{
+	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
+	uint64_t bound = stats_of(cache).depot_bound;
+	pthread_t thread;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		alloc_each(cache, N_MAX);
+		pthread_create(&thread, NULL, free_all, cache);
+		pthread_join(thread, NULL);
+	}
+	alloc_each(cache, N_MAX); /* ends what frees alone have lowered */
+	assert_true(stats_of(cache).n_flushes > 20);
+	assert_int_equal(stats_of(cache).depot_bound, bound);
+	free_each(cache, N_MAX);
+	drop_cache(cache);
+}
+
 int
 main(void)
 {
@@ -291,6 +342,8 @@ main(void)
 		cmocka_unit_test(
 			stripes_of_threads_that_came_too_late_are_used_again),
 		cmocka_unit_test(capacity_is_fair_among_many_threads),
+		cmocka_unit_test(alloc_of_new_caches_begins_at_different_cells),
+		cmocka_unit_test(bound_of_a_flow_between_threads_stays),
 	};
 
 	add_options("front=thread"); /* wins over what was given */

@@ -210,6 +210,8 @@ capacity_of_large_cells_is_bounded_in_bytes(void **state)
 	drop_cache(cache);
 	cache = make_cache(100000, NULL);
 	assert_int_equal(stats_of(cache).front_end, CUBBY_FRONT_NONE);
+	assert_int_equal(stats_of(cache).front_reason,
+			 CUBBY_FRONT_REASON_CELLS);
 	alloc_each(cache, 3);
 	free_each(cache, 3);
 	assert_int_equal(n_idle(cache), 0);
@@ -596,6 +598,8 @@ no_magazines_leaves_nothing_idle(void **state)
 	free_each(cache, 100);
 	stats = stats_of(cache);
 	assert_int_equal(stats.front_end, CUBBY_FRONT_NONE);
+	assert_int_equal(stats.front_reason, CUBBY_FRONT_REASON_FLAG);
+	assert_int_equal(stats.front_index, CUBBY_FRONT_INDEX_NONE);
 	assert_int_equal(stats.is_fast, 0);
 	assert_int_equal(stats.n_idle_in_blocks + stats.n_idle_in_depot, 0);
 	assert_int_equal(stats.n_direct_allocs, 100);

@@ -51,6 +51,12 @@ not_built(struct percpu_facts *facts)
 }
 
 static void
+under_tsan(struct percpu_facts *facts)
+{
+	facts->tsan = true;
+}
+
+static void
 no_c_library(struct percpu_facts *facts)
 {
 	facts->knows_rseq = false;
@@ -99,6 +105,7 @@ static const struct {
 	enum cubby_front_reason reason;
 } faults[] = {
 	{ not_built, REASON(NOT_BUILT) },
+	{ under_tsan, REASON(TSAN) },
 	{ no_c_library, REASON(C_LIBRARY) },
 	{ no_rseq, REASON(NO_RSEQ) },
 	{ rseq_too_small, REASON(NO_RSEQ) },

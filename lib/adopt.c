@@ -233,10 +233,9 @@ cubby__adopt_stripes(void)
 		mine = cubby__stripe_current();
 		in_hand = mine != NULL && mine->busy != 0;
 	}
-	if (!others_were_busy)
-		return;
+	/* In hand, the others' cannot be told from our own. */
 	if (in_hand)
 		doubt_depots();
-	else
+	else if (others_were_busy)
 		adopt_orphans(mine);
 }

@@ -26,9 +26,15 @@
  * by hand, because the compiler may align large objects further apart than
  * their size.
  */
+#if __has_attribute(retain)
+#define RETAIN __attribute__((retain)) /* also through --gc-sections */
+#else
+#define RETAIN
+#endif
+
 #define TABLE_ROW(table)                                                      \
-	__attribute__((used, section("cubby_" #table),                        \
-		       aligned(8))) static const
+	RETAIN __attribute__((used, section("cubby_" #table),                 \
+			      aligned(8))) static const
 
 #define TABLE_ENDS(type, table)                                               \
 	extern const type __start_cubby_##table[]                             \

@@ -5,9 +5,10 @@
  * Theory
  *
  * This is the way of a cache without a block (CUBBY_OPTIONS=front=none, very
- * large cells), of a thread without a stripe, of a signal handler that finds
- * its own thread inside a bracket, and of a cache whose gate is closed for the
- * moment.  It works on batches: one visit to the slab lock for all cells of a
+ * large cells) or with its gate closed for the moment; per CPU, of a thread that
+ * has no sequences, is more than four exchanges deep, or whose CPU's stripe
+ * cannot be made writable; per thread, of one without a stripe, and of a signal
+ * handler that finds its own thread inside a bracket.  It works on batches: one visit to the slab lock for all cells of a
  * call.
  *
  *	alloc   take the cells (lock), then init for those that need it

@@ -284,14 +284,17 @@ refill_locked(struct cubby_cache *cache, sigset_t *saved, void **ret_object)
 	return 0;
 }
 
-/* Can this thread exchange at all?  A busy stripe under a lock is a handler's. */
+/*
+ * Can this thread exchange at all?  If not it must not refill: it would never
+ * get to what it brings.  A busy stripe under a lock is a handler's.
+ */
 static bool
 may_exchange(void)
 {
 	const struct stripe *stripe;
 
 	if (cubby__percpu_works)
-		return cubby__percpu_is_registered();
+		return cubby__percpu_may_enter();
 	stripe = cubby__stripe_mine();
 	return stripe != NULL &&
 	       !__atomic_load_n(&stripe->busy, __ATOMIC_RELAXED);

@@ -44,8 +44,9 @@
  * stripes need no initialisation, and a closed gate needs no test: it leads to
  * a block of zeroes.
  *
- * Gate: the published offset_bytes of struct cubby__fast, read inside the
- * restartable sequence or the busy bracket.  0 closes it.
+ * Gate: where the cache's block is, read inside the restartable sequence or the
+ * busy bracket: an address (fast.gate), or an offset in a thread's stripe
+ * (fast.thread_gate).  Closed, it leads to block 0.
  *
  * Stacks of magazines are lock-free.  Their word is {tag:40, number:24}; the
  * tag counts pushes and pops, so that a compare-exchange by one who has been
@@ -56,7 +57,7 @@
  * Invariants:
  *   M1  a magazine is reached once: by one cursor of one block, or in one
  *       stack or list; or it is in flight: in the hands of a thread that is
- *       inside its bracket or holds the slab lock
+ *       in an exchange or holds the slab lock
  *   M2  MAGAZINE_CAPACITY_MAX cells, the NULL word and the header fit
  *   M3  count tells the cells of a magazine wherever it is but in a block,
  *       where the cursor does.  Of a magazine that says IN_BLOCK, but that no

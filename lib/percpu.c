@@ -33,6 +33,7 @@
 
 #define WAIT_NS (NS_PER_S / 10)
 #define PATIENCE_NS (5 * NS_PER_S)
+#define TURN_NS (NS_PER_S / 100) /* for each thread that wants to run */
 #define YIELDS 100
 #define NAP_NS 50000
 
@@ -208,8 +209,8 @@ cubby__percpu_block(uint32_t offset_bytes)
 				 (uintptr_t)zeroes + STRIPE_BYTES;
 }
 
-bool
-cubby__percpu_is_registered(void)
+static bool
+is_registered(void)
 {
 	return (int32_t)read_rseq(cubby__cpu_rseq_offset() +
 				  RSEQ_OFFSET_CPU_ID) >= 0;
@@ -305,9 +306,9 @@ cubby__percpu_number(void)
 	uint32_t number = read_rseq(cubby__rseq_abi.id_offset);
 
 	/* cpu_id itself says so by a negative number. */
-	if (unlikely((int32_t)number < 0 ||
-		     (index_kind != CUBBY_FRONT_INDEX_CPU &&
-		      !cubby__percpu_is_registered())))
+	if (unlikely(
+		    (int32_t)number < 0 ||
+		    (index_kind != CUBBY_FRONT_INDEX_CPU && !is_registered())))
 		return UINT32_MAX;
 	return number;
 }
@@ -420,6 +421,18 @@ give_slot(struct percpu_slot *slot, int64_t *rest)
 	cubby__lock_restore_signals(&saved);
 }
 
+bool
+cubby__percpu_may_enter(void)
+{
+	uint32_t number = cubby__percpu_number();
+
+	for (unsigned i = 0; i < HANDS_MAX; i++)
+		if (slots[i].word == 0)
+			return number < cubby__percpu_n() ||
+			       make_writable(number);
+	return false;
+}
+
 struct percpu_slot *
 cubby__percpu_enter(const uint64_t *gate, uint32_t cache, int64_t *rest)
 {
@@ -481,8 +494,8 @@ int
 cubby__percpu_wait(uint32_t block, const int64_t *rest, pid_t *ret_tid)
 {
 	uint64_t now = 0, first_ns = 0;
-	uint64_t next_ns = WAIT_NS; /* when to look for a stopped thread */
-	unsigned n_yields = 0;
+	uint64_t next_ns = WAIT_NS; /* when to look at the threads */
+	unsigned n_yields = 0, n_want_to_run;
 
 	*ret_tid = 0;
 	while (cubby__percpu_n_in_hand(block, rest) != 0) {
@@ -494,10 +507,15 @@ cubby__percpu_wait(uint32_t block, const int64_t *rest, pid_t *ret_tid)
 		now = cubby__os_now_ns();
 		first_ns = first_ns != 0 ? first_ns : now;
 		if (now - first_ns >= next_ns) {
-			*ret_tid = cubby__task_find_stopped();
-			if (*ret_tid != 0 || next_ns >= PATIENCE_NS)
+			*ret_tid = cubby__task_find_stopped(&n_want_to_run);
+			if (next_ns >= PATIENCE_NS)
 				return -EBUSY;
-			next_ns = min_u64(2 * next_ns, PATIENCE_NS);
+			/* Who is only crowded out has had his turn by then. */
+			if (*ret_tid != 0 &&
+			    now - first_ns >=
+				    WAIT_NS + n_want_to_run * TURN_NS)
+				return -EBUSY;
+			next_ns = min_u64(next_ns + WAIT_NS, PATIENCE_NS);
 		}
 		/* A real-time thread must sleep for others to run. */
 		if (n_yields++ < YIELDS)

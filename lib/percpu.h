@@ -91,9 +91,6 @@ void cubby__percpu_init(uint64_t wish, char *(*take)(uint64_t bytes),
 /* The gate of the block at this offset; 0: the closed gate. */
 uint64_t cubby__percpu_block(uint32_t offset_bytes);
 
-/* Has this thread sequences? */
-bool cubby__percpu_is_registered(void);
-
 enum cubby_front_index cubby__percpu_index(void);
 enum cubby_front_reason cubby__percpu_reason(void);
 uint64_t cubby__percpu_n_aborts(void);
@@ -141,6 +138,13 @@ struct percpu_slot *cubby__percpu_enter(const uint64_t *gate, uint32_t cache,
 void cubby__percpu_leave(struct percpu_slot *slot, const uint64_t *opened,
 			 int64_t *rest);
 
+/*
+ * Could this thread begin an exchange now, as far as it and its CPU go?  Not
+ * if it is not registered, all its slots are in use, or its stripe cannot be
+ * made writable.
+ */
+bool cubby__percpu_may_enter(void);
+
 /* Exchanges of the cache that are under way. */
 int64_t cubby__percpu_n_in_hand(uint32_t block, const int64_t *rest);
 
@@ -149,9 +153,10 @@ bool cubby__percpu_fence(void);
 
 /*
  * Wait until no exchange of the cache is under way; its gate is closed.  0, or
- * -EBUSY and a thread that is stopped, or 0: at once if this thread, in a handler,
- * has one of any cache's under way; after 100 ms if there is a stopped thread;
- * after 5 s.
+ * -EBUSY: at once, and this thread, if it is in a handler and has one of any
+ * cache's under way; after 100 ms, and 10 ms for each thread that wants to run,
+ * if there is a stopped thread, and that; after 5 s, and 0.  Whose the exchange
+ * is that does not end is not known.
  */
 int cubby__percpu_wait(uint32_t block, const int64_t *rest, pid_t *ret_tid);
 

@@ -18,29 +18,28 @@
 #include <link.h>
 
 /*
- * A static executable has none of these, and unloads nothing.  The version is
- * named so that its linker does not find a dlopen() to warn of.
+ * A static executable has none of these, and unloads nothing.  dlopen() is asked
+ * for by name, for its linker warns of who names it.
  */
 extern __typeof__(dladdr1) dladdr1 WEAK_SYMBOL;
-#if __GLIBC_PREREQ(2, 34)
-extern __typeof__(dlopen) open_object WEAK_SYMBOL;
-__asm__(".symver open_object, dlopen@GLIBC_2.34");
-#else
-extern __typeof__(dlopen) open_object WEAK_SYMBOL __asm__("dlopen");
-#endif
+extern __typeof__(dlsym) dlsym WEAK_SYMBOL;
 
 static void
 pin(const void *address)
 {
 	struct link_map *object = NULL;
+	void *(*open_object)(const char *name, int mode) = NULL;
 	Dl_info info;
 
-	if (dladdr1 == NULL || open_object == NULL ||
+	if (dladdr1 == NULL || dlsym == NULL ||
 	    dladdr1(address, &info, (void **)&object, RTLD_DL_LINKMAP) == 0 ||
 	    object == NULL)
 		return;
 	/* The executable has no name. */
-	if (object->l_name != NULL && object->l_name[0] != '\0')
+	if (object->l_name == NULL || object->l_name[0] == '\0')
+		return;
+	*(void **)&open_object = dlsym(RTLD_DEFAULT, "dlopen");
+	if (open_object != NULL)
 		open_object(object->l_name,
 			    RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }

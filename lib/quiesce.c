@@ -15,7 +15,8 @@
  *
  * This is the one primitive behind walk, is-live, leak report, shrink, verify,
  * exact statistics and destroy.  Where a thread does not leave its exchange
- * (it is stopped) it gives up after 100 ms.
+ * it gives up: at once if it is its own, in a handler; after 100 ms or somewhat
+ * more if one is stopped; after 5 s.
  *
  * Signals are blocked from begin to end: no handler of this thread's meets the
  * cache half closed, and none forks there.
@@ -27,6 +28,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 /* ------------------------------- the gate --------------------------------- */
 
@@ -76,6 +78,13 @@ make_stand_still(struct cubby_cache *cache)
 			"cache '%s': the kernel refuses membarrier(2), which "
 			"it allowed at first; is there a seccomp filter?",
 			cache->name);
+	if (tid == gettid())
+		return cubby__error_set(
+			err,
+			"cache '%s': this thread is itself in the middle of an "
+			"allocation or a free: this is a signal handler; try "
+			"again after it has returned",
+			cache->name);
 	if (tid == 0)
 		return cubby__error_set(
 			err,
@@ -83,6 +92,13 @@ make_stand_still(struct cubby_cache *cache)
 			"allocation or a free, and does not go on; is there a "
 			"signal handler that does not return?",
 			cache->name);
+	if (cubby__percpu_works)
+		return cubby__error_set(
+			err,
+			"cache '%s': a thread is in the middle of an "
+			"allocation or a free, and does not go on; perhaps "
+			"thread %d, which is stopped",
+			cache->name, (int)tid);
 	return cubby__error_set(
 		err,
 		"cache '%s': thread %d has been stopped in the middle of an "

@@ -52,7 +52,8 @@
  *	fail if none
  *	commit: block->loaded = cursor + 8 * copied
  *
- * push_deferred(object): push, into the magazine of the third cursor.
+ * push_deferred(object): push, into the magazine of the third cursor; for frees
+ * that wait for a grace period.
  *
  * A sequence in progress is not a step for anybody else: between two of them
  * anything may happen, a whole allocation in a signal handler, a migration.
@@ -69,9 +70,6 @@
 /* The library's own copy of cubby__fast_abi_1. */
 extern struct cubby__fast_abi cubby__rseq_abi
 	__attribute__((visibility("hidden")));
-
-/* Most cells that one bulk sequence moves. */
-#define RSEQ_MANY_MAX MAGAZINE_CAPACITY_MAX
 
 #ifdef CUBBY_RSEQ_DELAY
 /* Test builds: so many turns of a loop between any two steps. */

@@ -37,26 +37,21 @@ cubby__task_state(pid_t tid)
 	return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '\0';
 }
 
-static bool
-is_stopped(const char *name, pid_t *ret_tid)
+static pid_t
+parse_tid(const char *name)
 {
 	pid_t tid = 0;
-	char state;
 
 	for (; *name >= '0' && *name <= '9'; name++)
 		tid = 10 * tid + (*name - '0');
-	if (tid == 0)
-		return false;
-	*ret_tid = tid;
-	state = cubby__task_state(tid);
-	return state == 'T' || state == 't';
+	return tid;
 }
 
 static pid_t
-find_stopped(int directory)
+find_stopped(int directory, unsigned *n_want_to_run)
 {
 	_Alignas(8) char entries[2048];
-	pid_t tid;
+	pid_t stopped = 0;
 	long n_bytes;
 
 	while ((n_bytes = syscall(SYS_getdents64, directory, entries,
@@ -64,26 +59,33 @@ find_stopped(int directory)
 		const struct entry *entry;
 
 		for (long at = 0; at < n_bytes; at += entry->entry_bytes) {
+			pid_t tid;
+			char state;
+
 			entry = (const struct entry *)(entries + at);
-			if (is_stopped(entry->name, &tid))
-				return tid;
+			tid = parse_tid(entry->name);
+			state = tid != 0 ? cubby__task_state(tid) : '\0';
+			if (state == 'T' || state == 't')
+				stopped = tid;
+			*n_want_to_run += state == 'R' || state == 'D';
 		}
 	}
-	return 0;
+	return stopped;
 }
 
 pid_t
-cubby__task_find_stopped(void)
+cubby__task_find_stopped(unsigned *ret_n_want_to_run)
 {
 	int saved = errno;
 	pid_t tid = 0;
 	int cancel, directory;
 
+	*ret_n_want_to_run = 0;
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	directory = open("/proc/self/task",
 			 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory >= 0) {
-		tid = find_stopped(directory);
+		tid = find_stopped(directory, ret_n_want_to_run);
 		close(directory);
 	}
 	pthread_setcancelstate(cancel, NULL);

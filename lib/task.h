@@ -13,7 +13,10 @@
  */
 char cubby__task_state(pid_t tid);
 
-/* A thread that is stopped, by a signal or a debugger; 0: none is. */
-pid_t cubby__task_find_stopped(void);
+/*
+ * A thread that is stopped, by a signal or a debugger; 0: none is.  And how many
+ * want to run.
+ */
+pid_t cubby__task_find_stopped(unsigned *ret_n_want_to_run);
 
 #endif /* CUBBY__TASK_H */

@@ -3,7 +3,7 @@
  * LAYER 5: usable - the gate that every pointer of the program's goes through
  *
  * A cache pointer is compared with the table before it is dereferenced, so
- * garbage is reported and not followed.
+ * garbage is reported and not followed.  (The fast path does follow it.)
  */
 #include "cache.h"
 #include "error.h"

@@ -18,7 +18,11 @@
  *     a new object holds whatever its cell's last object left there (zeroes,
  *     the first time).
  *   - A cache is for many objects of a type.  For a dozen, use malloc.
- *   - init, fini, ctor and dtor must not call into their own cache.
+ *   - init, fini, ctor and dtor must not call into their own cache.  init and
+ *     fini must return: a longjmp out of one leaves its cells unusable.
+ *   - A signal handler that interrupts an allocation or a free must return, if
+ *     objects are to be allocated and freed in handlers: after a siglongjmp out
+ *     of one, calls that need the cache to stand still may fail with -EBUSY.
  *   - After vfork(), or in a child made by clone(CLONE_VM), Cubby must not be
  *     called.  After fork() it may, in the child as in the parent.
  *
@@ -229,7 +233,7 @@ CUBBY_API CUBBY_MUST_USE int
 cubby_cache_destroy_force(struct cubby_cache *cache);
 
 /*
- * Take the idle cells out of all magazines, also of other threads, and give
+ * Take the idle cells out of all magazines, also of other CPUs and threads, and give
  * every slab's pages back that holds no live object.  Cubby does most of that
  * by itself, but keeps what the next burst needs: some magazines, and up to
  * two empty slabs a cache.
@@ -342,7 +346,7 @@ CUBBY_API struct cubby_cache *cubby_cache_of(const void *address);
 
 /*
  * 1 if `object` is the first byte of a live object of this cache, else 0; or
- * -EBUSY if a thread has been stopped in the middle of an allocation or free.
+ * -EBUSY if a thread does not go on in the middle of an allocation or free.
  * With other threads allocating and freeing, the answer may be old when it
  * arrives.
  * Cost: the cache stands still for a few microseconds; for debugging.

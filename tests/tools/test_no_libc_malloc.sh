@@ -35,7 +35,7 @@ run "$tree/everything"
 	tail -n 5 "$tree/out" "$tree/err"
 }
 # The program is only as good as its list of calls.
-sed -n '/global:/,/local:/s/^[ 	]*\(cubby_[a-z_]*\);.*/\1/p' lib/cubby.map |
+sed -n '/global:/,/local:/s/^[ 	]*\(cubby_[a-z][a-z_]*\);.*/\1/p' lib/cubby.map |
 	sort > "$tree/exported"
 sort -u "$tree/out" > "$tree/called"
 missing=$(comm -23 "$tree/exported" "$tree/called" | xargs)

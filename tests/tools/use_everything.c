@@ -177,6 +177,7 @@ use_questions(struct cubby_cache *cache)
 	IN(== 0, cubby_cache_verify, cache);
 	IN(!= NULL, cubby_error_name, -ENOMEM);
 	IN(!= NULL, cubby_error_text, -ENOMEM);
+	IN(!= NULL, cubby_front_reason_text, 0);
 	IN(!= NULL, cubby_error_detail);
 }
 

@@ -342,7 +342,8 @@ main(void)
 		cmocka_unit_test(
 			stripes_of_threads_that_came_too_late_are_used_again),
 		cmocka_unit_test(capacity_is_fair_among_many_threads),
-		cmocka_unit_test(alloc_of_new_caches_begins_at_different_cells),
+		cmocka_unit_test(
+			alloc_of_new_caches_begins_at_different_cells),
 		cmocka_unit_test(bound_of_a_flow_between_threads_stays),
 	};
 

@@ -104,7 +104,7 @@ mark_block(const struct block *block)
 		mark(magazine_of_cursor(previous), NULL);
 }
 
-/* What the depot of a cache reaches; its count is made right (F4). */
+/* What the depot of a cache reaches; its counts are made right (F4). */
 static void
 mark_depot(struct cubby_cache *cache)
 {
@@ -114,11 +114,16 @@ mark_depot(struct cubby_cache *cache)
 
 	for (; number != 0; number = magazine_next(number))
 		mark(number, &n_cells);
-	cubby__magazine_for_each(&front->young, mark, &n_cells);
+	front->n_aged = (int64_t)n_cells;
+	for (uint32_t i = 0; i < N_SHARDS; i++) {
+		n_cells = 0;
+		cubby__magazine_for_each(&front->young[i].stack, mark,
+					 &n_cells);
+		front->young[i].n = (int64_t)n_cells;
+	}
 	for (number = front->preparing; number != 0;
 	     number = magazine_next(number))
 		mark(number, NULL);
-	__atomic_store_n(&front->n_depot, (int64_t)n_cells, __ATOMIC_RELAXED);
 }
 
 static bool

@@ -6,7 +6,7 @@
  * (registry.c), so that a stale pointer to a cache can always be read and
  * recognised:
  *
- *	0       8       24                                           2496
+ *	0       8       24                                           3008
  *	+-------+-------+---------------------------------+----------+
  *	| copy  | fast  | constants, front, slabs, lock   | records  |
  *	+-------+-------+---------------------------------+----------+
@@ -29,7 +29,7 @@
 #include <cubby/reserve.h>
 #include <cubby/walk.h>
 
-#define CACHE_BYTES 2496
+#define CACHE_BYTES 3008
 
 /*
  * Life of a descriptor.  Every change is made under the registry's lock.
@@ -73,8 +73,9 @@ typedef void (*free_stage_fn)(struct cubby_cache *cache, size_t n,
  *
  * Cells leave the slabs by a refill and return by a flush; in between they are
  * live, or idle in a block, in the depot or in a reserve.  The depot is a
- * lock-free stack of magazines (`young`), where exchanges put and get, and a
- * queue of aged ones under the slab lock, where flushes put what they keep.
+ * lock-free stack of magazines for each of a few groups of CPUs (`young`), where
+ * exchanges put and get, and a queue of aged ones under the slab lock, where
+ * flushes put what they keep.
  *
  * Invariants:
  *   F1  gate is open or closed; it is closed if and only if n_closed is not 0 or
@@ -82,8 +83,8 @@ typedef void (*free_stage_fn)(struct cubby_cache *cache, size_t n,
  *   F2  fast.gate is closed if gate is, if alloc has stages (is_staged), and in
  *       a process without CPU stripes; fast.thread_gate, in one with
  *   F3  a cell is in one magazine or reserve at most, and then its bit is set
- *   F4  n_depot is the count of the cells in `young` and the aged ones,
- *       whenever the cache is quiet
+ *   F4  young[].n and n_aged are the counts of the cells in each of `young`, and
+ *       in the aged magazines, whenever the cache is quiet
  *   F5  idle cells are in flight only in an exchange (hand.h), under the slab
  *       lock, or in the list `preparing`; what direct.c has taken is an object, which
  *       its owner has not initialised yet
@@ -124,9 +125,9 @@ struct front {
 	uint64_t n_quiesces;
 	uint64_t n_direct_allocs, n_direct_frees; /* atomic: calls */
 
-	/* Atomic; written by exchanges.  The tag of `young` counts them. */
-	_Alignas(64) struct magazine_stack young;
-	int64_t n_depot; /* F4 */
+	/* Atomic; written by exchanges.  The tags count them; n is of cells. */
+	struct magazine_shard young[N_SHARDS];
+	int64_t n_aged; /* F4: cells */
 
 	/* Atomic: exchanges that ended where no CPU's block could count it. */
 	int64_t n_in_hand_rest;
@@ -355,6 +356,9 @@ uint32_t cubby__depot_get(struct front *front);
 #define MAGAZINES_PER_VISIT 4
 int cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,
 			unsigned *ret_n, sigset_t *saved);
+
+/* Cells that the depot holds: exact when the cache is quiet. */
+int64_t cubby__depot_n_cells(const struct front *front);
 
 /* Does the depot hold more than it should?  Then bring some of it back. */
 bool cubby__depot_overflows(const struct front *front);

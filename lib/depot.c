@@ -4,8 +4,9 @@
  *
  * Theory
  *
- * The depot of a cache has a lock-free stack of magazines (`young`), which the
- * exchanges of front.c use, and a queue of aged ones under the slab lock.
+ * The depot of a cache has lock-free stacks of magazines (`young`), one for each
+ * of a few groups of CPUs, which the exchanges of front.c use, and a queue of
+ * aged ones under the slab lock.
  *
  * Refill (slab lock): a few magazines are filled with the lowest free cells,
  * aged magazines first; one is loaded, the others go to the depot.
@@ -100,35 +101,44 @@ all_idle_bytes(void)
 
 /* ------------------------------- young and aged --------------------------- */
 
-/* The count of the depot after a magazine came or went. */
-static void
-count_depot(struct front *front, int64_t n_cells)
+int64_t
+cubby__depot_n_cells(const struct front *front)
 {
-	__atomic_add_fetch(&front->n_depot, n_cells, __ATOMIC_RELAXED);
+	return cubby__magazine_sum_shards(front->young) +
+	       __atomic_load_n(&front->n_aged, __ATOMIC_RELAXED);
+}
+
+static void
+count_cells(int64_t *n, int64_t n_cells)
+{
+	__atomic_add_fetch(n, n_cells, __ATOMIC_RELAXED);
 }
 
 void
 cubby__depot_put(struct front *front, uint32_t number)
 {
 	struct magazine *it = magazine(number);
+	struct magazine_shard *shard;
 
 	if (it->count == 0) {
 		cubby__magazine_give_empty(number);
 		return;
 	}
 	magazine_set_state(it, MAGAZINE_IN_DEPOT);
-	count_depot(front, it->count);
-	cubby__magazine_push(&front->young, number);
+	shard = &front->young[magazine_my_shard()];
+	count_cells(&shard->n, it->count);
+	cubby__magazine_push(&shard->stack, number);
 }
 
 uint32_t
 cubby__depot_get(struct front *front)
 {
-	uint32_t number = cubby__magazine_pop(&front->young);
+	struct magazine_shard *shard;
+	uint32_t number = cubby__magazine_pop_shards(front->young, &shard);
 
 	if (number != 0) {
 		magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
-		count_depot(front, -(int64_t)magazine(number)->count);
+		count_cells(&shard->n, -(int64_t)magazine(number)->count);
 	}
 	return number;
 }
@@ -138,7 +148,7 @@ push_aged(struct front *front, uint32_t number)
 {
 	magazine_set_next(number, 0);
 	magazine_set_state(magazine(number), MAGAZINE_IN_DEPOT);
-	count_depot(front, magazine(number)->count);
+	count_cells(&front->n_aged, magazine(number)->count);
 	if (front->aged_last != 0)
 		magazine_set_next(front->aged_last, number);
 	else
@@ -157,7 +167,7 @@ pop_aged(struct front *front)
 	if (front->aged_first == 0)
 		front->aged_last = 0;
 	magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
-	count_depot(front, -(int64_t)magazine(number)->count);
+	count_cells(&front->n_aged, -(int64_t)magazine(number)->count);
 	return number;
 }
 
@@ -217,7 +227,7 @@ void
 cubby__depot_count_process(struct cubby_cache *cache)
 {
 	struct front *front = &cache->front;
-	int64_t n_cells = __atomic_load_n(&front->n_depot, __ATOMIC_RELAXED);
+	int64_t n_cells = cubby__depot_n_cells(front);
 	uint64_t bytes = (uint64_t)(n_cells > 0 ? n_cells : 0) *
 			 idle_bytes_per_cell(cache);
 
@@ -287,8 +297,7 @@ cubby__depot_bound(const struct front *front)
 void
 cubby__depot_note_peak(struct cubby_cache *cache)
 {
-	int64_t n_depot = __atomic_load_n(&cache->front.n_depot,
-					  __ATOMIC_RELAXED);
+	int64_t n_depot = cubby__depot_n_cells(&cache->front);
 	int64_t n_live = (int64_t)cache->slabs.n_live - n_depot;
 
 	if (n_live > 0)
@@ -678,12 +687,23 @@ cubby__depot_flush(struct cubby_cache *cache)
 		cubby__direct_report(cache, &faults);
 }
 
+/*
+ * Who puts cells into a shard looks at that first, and at the others' lines only
+ * if it holds more than its part of the bound: if none does, all hold no more
+ * than the bound.
+ */
 bool
 cubby__depot_overflows(const struct front *front)
 {
-	int64_t n_depot = __atomic_load_n(&front->n_depot, __ATOMIC_RELAXED);
+	const struct magazine_shard *mine = &front->young[magazine_my_shard()];
+	int64_t n_parts = (int64_t)min_u64(cubby__front_n_blocks(), N_SHARDS);
+	int64_t bound = (int64_t)cubby__depot_bound(front);
 
-	return n_depot > 0 && (uint64_t)n_depot > cubby__depot_bound(front);
+	return (__atomic_load_n(&mine->n, __ATOMIC_RELAXED) +
+		__atomic_load_n(&front->n_aged, __ATOMIC_RELAXED)) *
+			       n_parts >
+		       bound &&
+	       cubby__depot_n_cells(front) > bound;
 }
 
 void

@@ -498,10 +498,21 @@ thread_ends(struct stripe *stripe)
 	}
 }
 
+/* Threads have their stripes in the order in which they came. */
+static uint32_t
+thread_shard(void)
+{
+	const struct stripe *stripe = cubby__stripe_current();
+
+	return stripe != NULL ? cubby__stripe_number(stripe) : 0;
+}
+
 void
 cubby__front_init(void)
 {
 	cubby__stripe_init(thread_ends);
+	cubby__magazine_shard_fn = cubby__percpu_works ? cubby__percpu_number :
+							 thread_shard;
 	if (cubby__percpu_works)
 		cubby__front_closed = cubby__percpu_block(0);
 }

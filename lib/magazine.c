@@ -31,8 +31,15 @@ char *cubby__magazine_base;
 static struct side array;
 static uint32_t n_used = 1;
 static uint32_t n_committed;
-static struct magazine_stack empties;
-static uint64_t n_empty;
+static struct magazine_shard empties[N_SHARDS]; /* they count magazines */
+
+static uint32_t
+no_shards(void)
+{
+	return 0;
+}
+
+uint32_t (*cubby__magazine_shard_fn)(void) = no_shards;
 
 /* One bit for each page of the array whose magazines were dropped. */
 static struct side dropped;
@@ -96,7 +103,9 @@ cubby__magazine_n_used(void)
 uint64_t
 cubby__magazine_n_empty(void)
 {
-	return __atomic_load_n(&n_empty, __ATOMIC_RELAXED);
+	int64_t n = cubby__magazine_sum_shards(empties);
+
+	return n > 0 ? (uint64_t)n : 0;
 }
 
 /* --------------------------------- stacks -------------------------------- */
@@ -140,6 +149,35 @@ cubby__magazine_pop(struct magazine_stack *stack)
 	return number;
 }
 
+/* --------------------------------- shards -------------------------------- */
+
+uint32_t
+cubby__magazine_pop_shards(struct magazine_shard *shards,
+			   struct magazine_shard **ret_shard)
+{
+	uint32_t first = magazine_my_shard();
+
+	for (uint32_t i = 0; i < N_SHARDS; i++) {
+		struct magazine_shard *shard = &shards[(first + i) % N_SHARDS];
+		uint32_t number = cubby__magazine_pop(&shard->stack);
+
+		*ret_shard = shard;
+		if (number != 0)
+			return number;
+	}
+	return 0;
+}
+
+int64_t
+cubby__magazine_sum_shards(const struct magazine_shard *shards)
+{
+	int64_t sum = 0;
+
+	for (uint32_t i = 0; i < N_SHARDS; i++)
+		sum += __atomic_load_n(&shards[i].n, __ATOMIC_RELAXED);
+	return sum;
+}
+
 /* -------------------------------- empties -------------------------------- */
 
 /* A number that was never used, of those that are committed; or 0. */
@@ -178,6 +216,17 @@ reuse_dropped(void)
 	return true;
 }
 
+static uint32_t
+pop_empty(void)
+{
+	struct magazine_shard *shard;
+	uint32_t number = cubby__magazine_pop_shards(empties, &shard);
+
+	if (number != 0)
+		__atomic_sub_fetch(&shard->n, 1, __ATOMIC_RELAXED);
+	return number;
+}
+
 /* More magazines to choose from: false if there are none. */
 static bool
 grow(void)
@@ -212,11 +261,9 @@ cubby__magazine_take_empty(uint32_t cache, uint32_t capacity, bool may_grow)
 	uint32_t number;
 
 	for (;;) {
-		number = cubby__magazine_pop(&empties);
-		if (number != 0) {
-			__atomic_sub_fetch(&n_empty, 1, __ATOMIC_RELAXED);
+		number = pop_empty();
+		if (number != 0)
 			break;
-		}
 		number = take_unused();
 		if (number != 0)
 			break;
@@ -236,12 +283,14 @@ void
 cubby__magazine_give_empty(uint32_t number)
 {
 	struct magazine *it = magazine(number);
+	struct magazine_shard *shard;
 
 	magazine_set_count(it, 0);
 	magazine_set_cache(it, 0);
 	magazine_set_state(it, MAGAZINE_EMPTY);
-	__atomic_add_fetch(&n_empty, 1, __ATOMIC_RELAXED);
-	cubby__magazine_push(&empties, number);
+	shard = &empties[magazine_my_shard()];
+	__atomic_add_fetch(&shard->n, 1, __ATOMIC_RELAXED);
+	cubby__magazine_push(&shard->stack, number);
 }
 
 /* ---------------------------------- trim --------------------------------- */
@@ -292,10 +341,9 @@ cubby__magazine_trim(void)
 	cubby__lock_acquire(&lock, &saved);
 	n_left = cubby__magazine_n_empty();
 	for (; n_left > EMPTIES_KEPT; n_left--) {
-		number = cubby__magazine_pop(&empties);
+		number = pop_empty();
 		if (number == 0)
 			break;
-		__atomic_sub_fetch(&n_empty, 1, __ATOMIC_RELAXED);
 		magazine_set_state(magazine(number), MAGAZINE_TRIMMED);
 	}
 	end = align_up(cubby__magazine_n_used(), magazines_per_page());
@@ -322,7 +370,8 @@ void
 cubby__magazine_for_each_empty(void (*visit)(uint32_t number, void *context),
 			       void *context)
 {
-	cubby__magazine_for_each(&empties, visit, context);
+	for (uint32_t i = 0; i < N_SHARDS; i++)
+		cubby__magazine_for_each(&empties[i].stack, visit, context);
 }
 
 void

@@ -135,6 +135,19 @@ struct magazine_stack {
 	uint64_t word; /* {tag:40, number:24} */
 };
 
+/*
+ * Magazines that are put down are shared by all CPUs, but in so many stacks,
+ * each with a line and a count of its own: who puts one down finds it again, and
+ * its cells' and objects' lines are still in his processor's cache.  A stack that
+ * is empty looks into the others.
+ */
+#define N_SHARDS 8
+
+struct magazine_shard {
+	_Alignas(64) struct magazine_stack stack;
+	int64_t n; /* what the owner counts: cells, or magazines */
+};
+
 #define MAGAZINE_NUMBER_BITS 24
 #define MAGAZINE_NUMBER_MASK (((uint64_t)1 << MAGAZINE_NUMBER_BITS) - 1)
 
@@ -169,6 +182,25 @@ uint64_t cubby__magazine_trim(void);
 
 void cubby__magazine_push(struct magazine_stack *stack, uint32_t number);
 uint32_t cubby__magazine_pop(struct magazine_stack *stack);
+
+/* The shard of this CPU or thread; how the front end tells them apart. */
+extern uint32_t (*cubby__magazine_shard_fn)(void);
+
+static inline uint32_t
+magazine_my_shard(void)
+{
+	return cubby__magazine_shard_fn() % N_SHARDS;
+}
+
+/*
+ * Pop of the first of all shards that has one, ours first: its number and the
+ * shard, or 0.
+ */
+uint32_t cubby__magazine_pop_shards(struct magazine_shard *shards,
+				    struct magazine_shard **ret_shard);
+
+/* The sum of what the shards count: exact when nobody moves. */
+int64_t cubby__magazine_sum_shards(const struct magazine_shard *shards);
 
 /* Visit the magazines of a stack that nobody changes meanwhile. */
 void cubby__magazine_for_each(const struct magazine_stack *stack,

@@ -97,7 +97,7 @@ make_stand_still(struct cubby_cache *cache)
 			err,
 			"cache '%s': a thread is in the middle of an "
 			"allocation or a free, and does not go on; perhaps "
-			"thread %d, which is stopped",
+			"thread %d is that one, for it is stopped",
 			cache->name, (int)tid);
 	return cubby__error_set(
 		err,
@@ -106,15 +106,24 @@ make_stand_still(struct cubby_cache *cache)
 		cache->name, (int)tid);
 }
 
+static uint64_t count_list(uint32_t number, uint64_t *ret_n_cells);
+
 static void
 recount_depot(struct cubby_cache *cache)
 {
-	struct idle_counts counts;
+	struct front *front = &cache->front;
+	uint64_t n_aged = 0;
 
-	cubby__quiesce_count(cache, &counts);
-	__atomic_store_n(&cache->front.n_depot, (int64_t)counts.in_depot,
-			 __ATOMIC_RELAXED);
-	cache->front.depot_is_unsure = false;
+	for (uint32_t i = 0; i < N_SHARDS; i++) {
+		struct magazine_shard *shard = &front->young[i];
+		uint64_t n = 0;
+
+		count_list(magazine_stack_top(&shard->stack), &n);
+		__atomic_store_n(&shard->n, (int64_t)n, __ATOMIC_RELAXED);
+	}
+	count_list(front->aged_first, &n_aged);
+	__atomic_store_n(&front->n_aged, (int64_t)n_aged, __ATOMIC_RELAXED);
+	front->depot_is_unsure = false;
 }
 
 int
@@ -201,7 +210,9 @@ cubby__quiesce_for_each(struct cubby_cache *cache,
 		visit_cursor(&block->loaded, &visitor);
 		visit_cursor(&block->previous, &visitor);
 	}
-	visit_list(magazine_stack_top(&front->young), &visitor);
+	for (uint32_t i = 0; i < N_SHARDS; i++)
+		visit_list(magazine_stack_top(&front->young[i].stack),
+			   &visitor);
 	visit_list(front->aged_first, &visitor);
 	visit_list(front->preparing, &visitor);
 	cubby__reserve_for_each(cache, visit, context);
@@ -222,12 +233,23 @@ count_list(uint32_t number, uint64_t *ret_n_cells)
 	return n;
 }
 
+static uint64_t
+count_young(const struct front *front, uint64_t *ret_n_cells)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < N_SHARDS; i++)
+		n += count_list(magazine_stack_top(&front->young[i].stack),
+				ret_n_cells);
+	return n;
+}
+
 uint64_t
 cubby__quiesce_count_young(const struct cubby_cache *cache)
 {
 	uint64_t n_cells = 0;
 
-	return count_list(magazine_stack_top(&cache->front.young), &n_cells);
+	return count_young(&cache->front, &n_cells);
 }
 
 void
@@ -245,7 +267,7 @@ cubby__quiesce_count(const struct cubby_cache *cache,
 			magazine_cells_below(block_get(&block->loaded)) +
 			magazine_cells_below(block_get(&block->previous));
 	}
-	count_list(magazine_stack_top(&front->young), &ret_counts->in_depot);
+	count_young(front, &ret_counts->in_depot);
 	count_list(front->aged_first, &ret_counts->in_depot);
 	count_list(front->preparing, &ret_counts->preparing);
 	ret_counts->reserved = cubby__reserve_count(cache);
@@ -284,15 +306,17 @@ cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults)
 			block->in_hand = 0;
 	}
 	front->n_in_hand_rest = 0;
-	while ((number = cubby__magazine_pop(&front->young)) != 0)
-		cubby__depot_flush_locked(cache, number, faults);
+	for (uint32_t i = 0; i < N_SHARDS; i++)
+		while ((number = cubby__magazine_pop(
+				&front->young[i].stack)) != 0)
+			cubby__depot_flush_locked(cache, number, faults);
 	while ((number = front->aged_first) != 0) {
 		front->aged_first = magazine_next(number);
 		cubby__depot_flush_locked(cache, number, faults);
 	}
 	front->aged_last = 0;
 	if (!PLANTED(SWING))
-		__atomic_store_n(&front->n_depot, 0, __ATOMIC_RELAXED);
+		recount_depot(cache);
 	cubby__depot_count_process(cache);
 }
 
@@ -464,16 +488,16 @@ cubby__quiesce_verify(struct cubby_cache *cache, struct text *first)
 		audit_cursor(&audit, block_get(&block->loaded));
 		audit_cursor(&audit, block_get(&block->previous));
 	}
-	audit_list(&audit, magazine_stack_top(&front->young));
+	for (uint32_t i = 0; i < N_SHARDS; i++)
+		audit_list(&audit, magazine_stack_top(&front->young[i].stack));
 	audit_list(&audit, front->aged_first);
 	audit_list(&audit, front->preparing);
 	if (audit.n_faults != 0)
 		return audit.n_faults; /* what they hold cannot be read */
 	audit_cells(&audit);
 	cubby__quiesce_count(cache, &counts);
-	if ((int64_t)counts.in_depot !=
-	    __atomic_load_n(&front->n_depot, __ATOMIC_RELAXED))
-		fault(&audit, "n_depot is not what the depot holds (F4)",
+	if ((int64_t)counts.in_depot != cubby__depot_n_cells(front))
+		fault(&audit, "counts are not what the depot holds (F4)",
 		      front);
 	if (counts.in_blocks + counts.in_depot + counts.reserved +
 		    counts.preparing >

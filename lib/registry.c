@@ -46,7 +46,7 @@ static const struct registry_field fields[] = {
 	NESTED_FIELD("n_cells", slabs.n_cells),
 	NESTED_FIELD("n_in_use", slabs.n_live),
 	NESTED_FIELD("block", front.block),
-	NESTED_FIELD("young", front.young.word),
+	NESTED_FIELD("young", front.young),
 	NESTED_FIELD("aged_first", front.aged_first),
 };
 

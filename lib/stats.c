@@ -189,11 +189,14 @@ static void
 snapshot_front(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 {
 	struct front *front = &cache->front;
-	uint64_t tag = __atomic_load_n(&front->young.word, __ATOMIC_RELAXED) >>
-		       MAGAZINE_NUMBER_BITS;
 	uint64_t n_young = cubby__quiesce_count_young(cache);
+	uint64_t tag = 0;
 
-	/* The tag counts puts and gets; their difference is still there. */
+	/* Tags count puts and gets; their difference is still there. */
+	for (uint32_t i = 0; i < N_SHARDS; i++)
+		tag += __atomic_load_n(&front->young[i].stack.word,
+				       __ATOMIC_RELAXED) >>
+		       MAGAZINE_NUMBER_BITS;
 	stats->n_depot_puts = (tag + n_young) / 2;
 	stats->n_depot_gets = (tag - min_u64(n_young, tag)) / 2;
 	stats->front_end = front->block == 0   ? CUBBY_FRONT_NONE :

@@ -80,6 +80,12 @@ cubby__stripe_n(void)
 	return __atomic_load_n(&n_stripes, __ATOMIC_ACQUIRE);
 }
 
+uint32_t
+cubby__stripe_number(const struct stripe *stripe)
+{
+	return (uint32_t)(((const char *)stripe - base) / stripe_bytes);
+}
+
 struct stripe *
 cubby__stripe_at(uint32_t i)
 {

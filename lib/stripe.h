@@ -113,6 +113,7 @@ void cubby__stripe_give_block(uint32_t offset_bytes);
 
 /* Stripes of threads that were ever used, and number i of them. */
 uint32_t cubby__stripe_n(void);
+uint32_t cubby__stripe_number(const struct stripe *stripe);
 struct stripe *cubby__stripe_at(uint32_t i);
 
 /*

@@ -303,8 +303,8 @@ look(void)
 	fill.has_loaded = block->loaded != 0;
 	fill.has_previous = block->previous != 0;
 	fill.is_full = (block->loaded & FULL_MASK_OPEN) == 0;
-	fill.depot = light.cache->front.n_depot;
-	fill.has_young = magazine_stack_top(&light.cache->front.young) != 0;
+	fill.depot = cubby__depot_n_cells(&light.cache->front);
+	fill.has_young = cubby__quiesce_count_young(light.cache) != 0;
 	fill.has_aged = light.cache->front.aged_first != 0;
 	return fill;
 }

@@ -264,13 +264,13 @@ fork_in_a_bracket_counts_the_depot_anew(void **state)
 	thread = start_lingerer(&lingerer, false);
 	assert_true(stripe_enter(cubby__stripe_mine()));
 	/* The other had counted a magazine that it did not put any more. */
-	cache->front.n_depot += 5;
+	cache->front.n_aged += 5;
 	child = fork();
 	if (child == 0) {
 		stripe_leave(cubby__stripe_mine());
 		_exit(cubby_cache_verify(cache) != 0);
 	}
-	cache->front.n_depot -= 5;
+	cache->front.n_aged -= 5;
 	stripe_leave(cubby__stripe_mine());
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);

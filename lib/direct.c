@@ -8,8 +8,8 @@
  * large cells) or with its gate closed for the moment; per CPU, of a thread that
  * has no sequences, is more than four exchanges deep, or whose CPU's stripe
  * cannot be made writable; per thread, of one without a stripe, and of a signal
- * handler that finds its own thread inside a bracket.  It works on batches: one visit to the slab lock for all cells of a
- * call.
+ * handler that finds its own thread inside a bracket.  It works on batches: one
+ * visit to the slab lock for all cells of a call.
  *
  *	alloc   take the cells (lock), then init for those that need it
  *	free    check the pointers (lock), then the stage DTOR, then give (lock)

@@ -30,10 +30,10 @@
  * own; cell i begins at base + i * cell_bytes, with no header in front of
  * it and none between cells.  Each CPU (or thread: see cubby/stats.h) holds up
  * to two magazines (arrays of at most 120 free cells) of each cache that is used
- * there, and the cache a depot of them; they are filled with the lowest free cells of the fullest slabs, and
- * what overflows goes back to the slabs, the highest cells first, so that the
- * pages at the top empty and go back to the kernel.  Nothing needs to be
- * called for that, and no thread runs for it.
+ * there, and the cache a depot of them; they are filled with the lowest free
+ * cells of the fullest slabs, and what overflows goes back to the slabs, the
+ * highest cells first, so that the pages at the top empty and go back to the
+ * kernel.  Nothing needs to be called for that, and no thread runs for it.
  *
  * Threads: every function here is MT-safe unless it says otherwise, with two
  * duties for the caller: a cache must not be in use when it is destroyed, and

@@ -80,8 +80,9 @@ typedef void (*free_stage_fn)(struct cubby_cache *cache, size_t n,
  * Invariants:
  *   F1  gate is open or closed; it is closed if and only if n_closed is not 0 or
  *       the cache has no block; it changes under the slab lock only
- *   F2  fast.gate is closed if gate is, if alloc has stages (is_staged), and in
- *       a process without CPU stripes; fast.thread_gate, in one with
+ *   F2  of the two published gates (fast.gate per CPU, fast.thread_gate per
+ *       thread) the other front end's is closed, and ours if gate is, or if
+ *       alloc has stages (is_staged)
  *   F3  a cell is in one magazine or reserve at most, and then its bit is set
  *   F4  young[].n and n_aged are the counts of the cells in each of `young`, and
  *       in the aged magazines, whenever the cache is quiet

@@ -9,6 +9,8 @@
 #include "percpu.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { OBJECT_BYTES = 64, N_DEEP = 4, N_OBJECTS = 1000 };
 
@@ -109,6 +111,62 @@ counts_of_a_destroyed_cache_leave_its_block_clean(void **state)
 	drop_cache(cache);
 }
 
+/*
+ * Of two exchanges the child cannot tell which one was the other thread's: also
+ * if as many were counted as this thread has, it counts its depots anew.
+ */
+static void
+fork_in_the_middle_of_an_exchange_doubts_the_depots(void **state)
+{
+	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	if (!is_per_cpu(cache))
+		skip();
+	cubby_free(cache, must_alloc(cache));
+	assert_int_equal(enter(cache, 1), 1);
+	child = fork();
+	if (child == 0) {
+		bool doubted = cache->front.depot_is_unsure;
+
+		leave(cache, 1);
+		_exit(!doubted || cubby_cache_verify(cache) != 0 ||
+		      cache->front.depot_is_unsure);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	leave(cache, 1);
+	drop_cache(cache);
+}
+
+/* In every front end that has blocks. */
+static void
+cache_beyond_the_last_block_says_that_there_are_too_many(void **state)
+{
+	static uint32_t taken[8192];
+	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
+	size_t n = 0;
+
+	(void)state;
+	if (stats_of(cache).front_end == CUBBY_FRONT_NONE) {
+		drop_cache(cache);
+		skip();
+	}
+	drop_cache(cache);
+	while ((taken[n] = cubby__stripe_take_block()) != 0)
+		n++;
+	cache = make_cache(OBJECT_BYTES, NULL);
+	cubby_free(cache, must_alloc(cache));
+	assert_int_equal(stats_of(cache).front_end, CUBBY_FRONT_NONE);
+	assert_int_equal(stats_of(cache).front_reason,
+			 CUBBY_FRONT_REASON_CACHES);
+	drop_cache(cache);
+	while (n > 0)
+		cubby__stripe_give_block(taken[--n]);
+}
+
 int
 main(void)
 {
@@ -119,6 +177,10 @@ main(void)
 			shrink_in_the_middle_of_an_own_exchange_says_so),
 		cmocka_unit_test(
 			counts_of_a_destroyed_cache_leave_its_block_clean),
+		cmocka_unit_test(
+			fork_in_the_middle_of_an_exchange_doubts_the_depots),
+		cmocka_unit_test(
+			cache_beyond_the_last_block_says_that_there_are_too_many),
 	};
 
 	return cmocka_run_group_tests_name("percpu_found", tests, NULL, NULL);

@@ -33,6 +33,7 @@
  * does it know then what depots hold: that is counted at the next quiesce.
  */
 #include "cache.h"
+#include "defer.h"
 #include "fork.h"
 #include "percpu.h"
 #include "registry.h"
@@ -82,48 +83,68 @@ bury(struct stripe *stripe)
 
 /* --------------------------------- orphans -------------------------------- */
 
+/* The first time all that is reached is marked so; then, where it is. */
+struct marks {
+	bool by_place;
+	enum magazine_state place;
+	uint64_t n_cells;
+};
+
 static void
 mark(uint32_t number, void *context)
 {
-	uint64_t *n_cells = context;
+	struct marks *marks = context;
 
-	if (n_cells != NULL)
-		*n_cells += magazine(number)->count;
-	magazine_set_state(magazine(number), MAGAZINE_REACHED);
+	marks->n_cells += magazine(number)->count;
+	magazine_set_state(magazine(number),
+			   marks->by_place ? marks->place : MAGAZINE_REACHED);
 }
 
 static void
-mark_block(const struct block *block)
+mark_word(const uint64_t *word, struct marks *marks, enum magazine_state place)
 {
-	uint64_t loaded = block_get(&block->loaded);
-	uint64_t previous = block_get(&block->previous);
+	uint64_t cursor = block_get(word);
 
-	if (loaded != 0)
-		mark(magazine_of_cursor(loaded), NULL);
-	if (previous != 0)
-		mark(magazine_of_cursor(previous), NULL);
+	marks->place = place;
+	if (cursor != 0)
+		mark(magazine_of_cursor(cursor), marks);
+}
+
+static void
+mark_block(const struct block *block, struct marks *marks)
+{
+	mark_word(&block->loaded, marks, MAGAZINE_IN_BLOCK);
+	mark_word(&block->previous, marks, MAGAZINE_IN_BLOCK);
+	mark_word(&block->deferred, marks, MAGAZINE_SHEAF_IN_BLOCK);
+}
+
+/* How many cells are in the magazines of a list. */
+static int64_t
+mark_list(uint32_t number, struct marks *marks, enum magazine_state place)
+{
+	marks->place = place;
+	marks->n_cells = 0;
+	for (; number != 0; number = magazine_next(number))
+		mark(number, marks);
+	return (int64_t)marks->n_cells;
 }
 
 /* What the depot of a cache reaches; its counts are made right (F4). */
 static void
-mark_depot(struct cubby_cache *cache)
+mark_depot(struct cubby_cache *cache, struct marks *marks)
 {
 	struct front *front = &cache->front;
-	uint64_t n_cells = 0;
-	uint32_t number = front->aged_first;
+	struct defer *defer = &cache->defer;
 
-	for (; number != 0; number = magazine_next(number))
-		mark(number, &n_cells);
-	front->n_aged = (int64_t)n_cells;
-	for (uint32_t i = 0; i < N_SHARDS; i++) {
-		n_cells = 0;
-		cubby__magazine_for_each(&front->young[i].stack, mark,
-					 &n_cells);
-		front->young[i].n = (int64_t)n_cells;
-	}
-	for (number = front->preparing; number != 0;
-	     number = magazine_next(number))
-		mark(number, NULL);
+	front->n_aged = mark_list(front->aged_first, marks, MAGAZINE_IN_DEPOT);
+	for (uint32_t i = 0; i < N_SHARDS; i++)
+		front->young[i].n = mark_list(
+			magazine_stack_top(&front->young[i].stack), marks,
+			MAGAZINE_IN_DEPOT);
+	mark_list(front->preparing, marks, MAGAZINE_IN_FLIGHT);
+	mark_list(magazine_stack_top(&defer->waiting), marks, MAGAZINE_SHEAF);
+	mark_list(defer->grace, marks, MAGAZINE_SHEAF);
+	mark_list(defer->reclaiming, marks, MAGAZINE_SHEAF);
 }
 
 static bool
@@ -134,22 +155,24 @@ is_used(const struct cubby_cache *cache)
 
 /* @mine: of this thread; NULL if it has none, or per CPU. */
 static void
-mark_all(const struct stripe *mine)
+mark_all(const struct stripe *mine, bool by_place)
 {
+	struct marks marks = { .by_place = by_place };
 	uint32_t n = cubby__percpu_works ? cubby__percpu_n() : 0;
 	struct cubby_cache *cache;
 
 	for (uint32_t i = 1; mine != NULL && i < mine->n_blocks; i++)
-		mark_block(&mine->blocks[i]);
+		mark_block(&mine->blocks[i], &marks);
 	for (uint32_t id = 1; (cache = cubby__registry_by_id(id)) != NULL;
 	     id++) {
 		if (!is_used(cache))
 			continue;
-		mark_depot(cache);
+		mark_depot(cache, &marks);
 		for (uint32_t i = 0; cache->front.block != 0 && i < n; i++)
-			mark_block(cubby__front_block(cache, i));
+			mark_block(cubby__front_block(cache, i), &marks);
 	}
-	cubby__magazine_for_each_empty(mark, NULL);
+	marks.place = MAGAZINE_EMPTY;
+	cubby__magazine_for_each_empty(mark, &marks);
 }
 
 static void
@@ -158,14 +181,18 @@ adopt(uint32_t number)
 	struct magazine *it = magazine(number);
 	struct cubby_cache *cache = cubby__registry_by_id((uint32_t)it->cache);
 
+	enum magazine_state state = magazine_get_state(it);
+
 	/* It left a block, or was about to enter one (M3). */
-	if (magazine_get_state(it) == MAGAZINE_IN_BLOCK &&
+	if ((state == MAGAZINE_IN_BLOCK || state == MAGAZINE_SHEAF_IN_BLOCK) &&
 	    !PLANTED(ADOPT_BY_COUNT))
 		magazine_set_count(it, magazine_cells_below(it->cursor));
-	if (cache != NULL && cache->state == CACHE_LIVE)
-		cubby__depot_put(&cache->front, number);
-	else
+	if (cache == NULL || cache->state != CACHE_LIVE)
 		cubby__magazine_give_empty(number);
+	else if (state == MAGAZINE_SHEAF || state == MAGAZINE_SHEAF_IN_BLOCK)
+		cubby__defer_queue(cache, number);
+	else
+		cubby__depot_put(&cache->front, number);
 }
 
 static bool
@@ -182,14 +209,11 @@ adopt_orphans(const struct stripe *mine)
 {
 	uint32_t n = cubby__magazine_n_used();
 
-	mark_all(mine);
+	mark_all(mine, false);
 	for (uint32_t number = 1; number < n; number++)
 		if (is_orphan(number))
 			adopt(number);
-	for (uint32_t number = 1; number < n; number++)
-		if (magazine_get_state(magazine(number)) == MAGAZINE_REACHED)
-			magazine_set_state(magazine(number),
-					   MAGAZINE_IN_DEPOT);
+	mark_all(mine, true);
 }
 
 static void

@@ -26,6 +26,7 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "death.h"
 #include "error.h"
 #include "hand.h"
 #include "registry.h"
@@ -290,6 +291,11 @@ free_slow(struct cubby_cache *cache, void *object, const char *call)
 
 	if (unlikely(call != NULL && !cubby__usable(cache, call)))
 		return;
+	if (cache->weak.is_staged) {
+		cubby__death_free(cache, object, false);
+		errno = saved_errno;
+		return;
+	}
 	if (cache->front.block != 0)
 		for (size_t i = 0; i < N_FREE_STAGES; i++)
 			if (cache->free_stages[i] != NULL)
@@ -300,6 +306,14 @@ free_slow(struct cubby_cache *cache, void *object, const char *call)
 		cubby__direct_free(cache, 1, &object);
 	}
 	errno = saved_errno;
+}
+
+/* What cubby_free() ends with, so that it keeps nothing itself. */
+static __attribute__((noinline)) void
+free_staged(struct cubby_cache *cache, void *object)
+{
+	if (!cubby__death_free_quickly(cache, object))
+		free_slow(cache, object, "cubby_free");
 }
 
 /* The fast way: false if the object is still to be freed. */
@@ -330,7 +344,7 @@ cubby_free(struct cubby_cache *cache, void *object)
 	if (unlikely(object == NULL))
 		return;
 	if (unlikely(!push(cache, object)))
-		free_slow(cache, object, "cubby_free");
+		free_staged(cache, object);
 }
 
 void
@@ -361,7 +375,8 @@ cubby_free_bulk(struct cubby_cache *cache, size_t n, void *const *objects)
 
 	if (unlikely(!cubby__usable(cache, "cubby_free_bulk")))
 		return;
-	if (cache->front.block != 0 && has_free_stage(cache)) {
+	if (cache->weak.is_staged ||
+	    (cache->front.block != 0 && has_free_stage(cache))) {
 		for (size_t i = 0; i < n; i++)
 			if (objects[i] != NULL)
 				free_slow(cache, objects[i], NULL);

@@ -11,6 +11,7 @@
 
 /* Defined by the run-time of an instrumented program, absent otherwise. */
 extern void __tsan_init(void) WEAK_SYMBOL;
+extern void __tsan_acquire(void *address) WEAK_SYMBOL;
 
 bool
 cubby__annotate_on_valgrind(void)
@@ -29,4 +30,11 @@ bool
 cubby__annotate_on_tsan(void)
 {
 	return __tsan_init != NULL;
+}
+
+void
+cubby__annotate_acquire(const void *address)
+{
+	if (__tsan_acquire != NULL)
+		__tsan_acquire((void *)(uintptr_t)address);
 }

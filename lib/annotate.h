@@ -16,4 +16,11 @@ bool cubby__annotate_on_valgrind(void);
 /* Is ThreadSanitizer's run-time in the process? */
 bool cubby__annotate_on_tsan(void);
 
+/*
+ * All that was before a grace period of this flavour has happened before what
+ * follows: ThreadSanitizer does not see that by itself.  Pairs with a
+ * __tsan_release() of the same address by who leaves a read section.
+ */
+void cubby__annotate_acquire(const void *address);
+
 #endif /* CUBBY__ANNOTATE_H */

@@ -7,10 +7,15 @@
 #include "cache.h"
 
 #include "bits.h"
+#include "defer.h"
 #include "error.h"
 #include "fork.h"
 #include "percpu.h"
+#include "reclaim.h"
 #include "registry.h"
+#include "watch.h"
+#include "weak_plan.h"
+#include "weak_setup.h"
 
 #include <cubby/error.h>
 #include <cubby/layout.h>
@@ -124,8 +129,9 @@ check_flags(const struct cubby_cache_attr *attr)
 static int
 plan_geometry(struct plan *plan, size_t object_bytes, size_t align_bytes)
 {
-	int err = cubby__geometry_init(&plan->geometry, object_bytes,
-				       align_bytes, false);
+	int err = cubby__geometry_init(
+		&plan->geometry, object_bytes, align_bytes,
+		cubby__weak_setup_has_prefix(&plan->attr));
 
 	if (err == -E2BIG)
 		return cubby__error_set(
@@ -184,6 +190,8 @@ make_plan(struct plan *plan, size_t object_bytes, size_t align_bytes)
 	if (!err)
 		err = check_flags(&plan->attr);
 	if (!err)
+		err = cubby__weak_plan_check(&plan->attr, plan->layout);
+	if (!err)
 		err = plan_geometry(plan, object_bytes, align_bytes);
 	if (!err)
 		err = plan_limits(plan);
@@ -222,14 +230,15 @@ add_cell_side(struct cubby_cache *cache, struct cell_side **ret_side)
 }
 
 static int
-init_cell_sides(struct cubby_cache *cache)
+init_cell_sides(struct cubby_cache *cache, const struct plan *plan)
 {
 	int err = 0;
 
 	if (cache->init != NULL || cache->fini != NULL)
 		err = add_cell_side(cache, &cache->inited);
-	/* Only direct.c claims objects before it runs dtor. */
-	if (!err && cache->dtor != NULL && cache->front.block == 0)
+	/* Objects are claimed before dtor runs: direct.c, death.h. */
+	if (!err && cache->dtor != NULL &&
+	    (cache->front.block == 0 || plan->attr.rcu != NULL))
 		err = add_cell_side(cache, &cache->dying);
 	return err;
 }
@@ -279,13 +288,16 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 		cubby__front_make_block(cache);
 	cache->front.capacity_max = (uint32_t)plan->attr.magazine_capacity;
 	cache->front.bound_max = plan->attr.max_idle_bytes;
-	err = init_cell_sides(cache);
+	err = cubby__weak_setup_memory(cache, &plan->attr);
+	if (!err)
+		err = init_cell_sides(cache, plan);
 	if (err)
 		return err;
 	cubby__slab_init(&cache->slabs, &cache->region, cache->records,
 			 RECORDS_BYTES, plan->max_cells, cache->cell_sides,
 			 cache->n_cell_sides);
-	cache->slabs.thins = cache->inited == NULL &&
+	cubby__weak_setup_publish(cache);
+	cache->slabs.thins = cache->inited == NULL && !cache->weak.is_strong &&
 			     !(plan->attr.flags & CUBBY_CACHE_HUGE_PAGES);
 	err = prefault(cache, plan->attr.prefault_objects);
 	if (!err)
@@ -304,6 +316,7 @@ fill(struct cubby_cache *cache, const struct plan *plan)
 	cache->dtor = plan->attr.dtor;
 	cache->context = plan->attr.context;
 	memcpy(cache->name, plan->attr.name, strlen(plan->attr.name));
+	cubby__weak_setup_plan(cache, &plan->attr);
 	set_stages(cache, plan->attr.flags);
 }
 
@@ -332,7 +345,7 @@ create(struct cubby_cache **ret_cache, const struct plan *plan)
 	if (err) {
 		fini_memory(cache);
 		cubby__registry_bury(cache);
-		return refuse_memory(plan, err);
+		return err == -ENOMEM ? refuse_memory(plan, err) : err;
 	}
 	cubby__registry_publish(cache);
 	*ret_cache = cache;
@@ -422,7 +435,7 @@ static int
 close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 {
 	uint64_t cells[N_LIVE_NAMED];
-	uint64_t n_walks, n_live, n_reserves;
+	uint64_t n_walks, n_live, n_reserves, n_deferred;
 	size_t n_named = 0;
 	sigset_t saved;
 	int err = cubby__quiesce_begin(cache, &saved);
@@ -432,11 +445,12 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 	cubby__quiesce_drain(cache, faults);
 	n_walks = cache->n_walks;
 	n_reserves = cache->front.n_reserves;
-	n_live = cache->slabs.n_live;
+	n_deferred = cubby__defer_count(cache);
+	n_live = cache->slabs.n_live - n_deferred - cache->weak.n_retired;
 	if (n_walks != 0 || n_reserves != 0 || (n_live != 0 && !force))
 		n_named = cubby__direct_next_live(cache, 0, N_LIVE_NAMED,
 						  cells);
-	else if (faults->n == 0)
+	else if (faults->n == 0 && n_deferred == 0)
 		cubby__quiesce_close(cache);
 	cubby__quiesce_end(cache, &saved);
 	if (n_walks != 0)
@@ -447,6 +461,12 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 					cache->name);
 	if (n_live != 0 && !force)
 		return refuse_live(cache, n_live, n_named, cells);
+	if (n_deferred != 0)
+		return cubby__error_set(
+			-EBUSY,
+			"cache '%s': objects are freed into it, which wait "
+			"for a grace period",
+			cache->name);
 	return 0;
 }
 
@@ -485,16 +505,32 @@ tear_down(struct cubby_cache *cache)
 	cubby__lock_acquire(&cache->lock, &saved);
 	cubby__quiesce_close(cache);
 	cubby__lock_release(&cache->lock, &saved);
+	cubby__reclaim_forget(cache);
+	cubby__weak_setup_fini(cache);
 	cubby__direct_trim(cache, 0);
 	fini_memory(cache);
 	cubby__registry_bury(cache);
 }
 
+/* With its handles dead: end what still lives in it. */
+static void
+end_all(struct cubby_cache *cache)
+{
+	if (cache->defer.domain != NULL) /* for those who borrow */
+		cubby__reclaim_synchronize(cache->defer.domain);
+	cubby__watch_teardown(cache);
+	cubby__direct_free_all(cache);
+}
+
 static int
 destroy(struct cubby_cache *cache, bool force)
 {
-	int err = close_clean(cache, force);
+	int err = 0;
 
+	if (cache->defer.domain != NULL)
+		err = cubby__reclaim_barrier(cache);
+	if (!err)
+		err = close_clean(cache, force);
 	if (err)
 		return err;
 	err = cubby__registry_condemn(cache);
@@ -507,8 +543,9 @@ destroy(struct cubby_cache *cache, bool force)
 	if (err)
 		return cubby__error_set(err, "cache '%s' is being destroyed",
 					cache->name);
+	cubby__weak_setup_close(cache);
 	if (force)
-		cubby__direct_free_all(cache);
+		end_all(cache);
 	tear_down(cache);
 	return 0;
 }

@@ -6,13 +6,13 @@
  * (registry.c), so that a stale pointer to a cache can always be read and
  * recognised:
  *
- *	0       8       24                                           3008
- *	+-------+-------+---------------------------------+----------+
- *	| copy  | fast  | constants, front, slabs, lock   | records  |
- *	+-------+-------+---------------------------------+----------+
+ *	0       8       24      64                                   3712
+ *	+-------+-------+-------+-------------------------+----------+
+ *	| copy  | fast  | weak  | constants, front, slabs | records  |
+ *	+-------+-------+-------+-------------------------+----------+
  *
- * The first two are ABI: the copy of the library that made the cache,
- * and what the fast path reads.  The rest holds the records of the first
+ * The first three are ABI: the copy of the library that made the cache, and
+ * what the fast path and the handles read.  The rest holds the records of the first
  * slabs, so that a small cache costs no other page.
  */
 #ifndef CUBBY__CACHE_H
@@ -26,10 +26,11 @@
 #include "stripe.h"
 
 #include <cubby/cache.h>
+#include <cubby/inline/weak.h>
 #include <cubby/reserve.h>
 #include <cubby/walk.h>
 
-#define CACHE_BYTES 3008
+#define CACHE_BYTES 3712
 
 /*
  * Life of a descriptor.  Every change is made under the registry's lock.
@@ -86,6 +87,8 @@ typedef void (*free_stage_fn)(struct cubby_cache *cache, size_t n,
  *   F3  a cell is in one magazine or reserve at most, and then its bit is set
  *   F4  young[].n and n_aged are the counts of the cells in each of `young`, and
  *       in the aged magazines, whenever the cache is quiet
+ *   F6  free_gate, by which frees find the block, is the gate, but closed while
+ *       a walk of a cache with a flavour is open
  *   F5  idle cells are in flight only in an exchange (hand.h), under the slab
  *       lock, or in the list `preparing`; what direct.c has taken is an object, which
  *       its owner has not initialised yet
@@ -101,6 +104,7 @@ struct front {
 
 	/* Under the slab lock; read elsewhere too. */
 	uint64_t gate; /* as in fast.gate; per thread, an offset */
+	uint64_t free_gate;
 	uint32_t n_closed;
 	uint32_t capacity;    /* of the magazines that are taken next */
 	uint32_t batch;       /* cells of the next refill */
@@ -134,10 +138,80 @@ struct front {
 	int64_t n_in_hand_rest;
 };
 
+/*
+ * Objects that wait for a grace period (defer.h, collect.h).
+ *
+ *	sheaf in a block -> waiting -> grace -> reclaiming -> depot
+ *	                       a round:  wait     dtor
+ *
+ * A cell for which there was no magazine waits as a bit, in two arrays in turn.
+ *
+ * Invariants:
+ *   D1  a deferred cell is in one sheaf, or has one bit, or, while dtor runs on
+ *       it, neither, and then its `dying` bit is set; its slab bit is set
+ *   D2  what is in `grace` was there before the grace period began
+ *   D3  `reclaiming` and `grace` change under the slab lock, by who has the
+ *       domain's round; in between their magazines stay as they are
+ */
+struct defer {
+	/* Constant while LIVE. */
+	struct domain *domain;          /* NULL: the cache has no flavour */
+	uint64_t soft_cells, max_cells; /* 0: no limit */
+	uint64_t stall_ns;
+	cubby_stall_fn on_stall;
+	struct cell_side *bits[2];
+
+	/* Atomic. */
+	struct magazine_stack waiting;
+	uint64_t n_cells; /* in full sheaves and bits */
+	uint64_t n_cells_peak;
+	uint64_t opened_ns;  /* the oldest partial sheaf; 0: none */
+	uint64_t waiting_ns; /* since when the oldest in `waiting` waits */
+	uint64_t grace_ns;   /* in `grace` or `reclaiming` */
+	uint32_t is_listed;  /* in the domain's list of caches with work */
+	uint32_t is_odd;     /* cells in sheaves have to be looked at */
+	uint32_t is_stalled; /* on_stall was called */
+	uint32_t wants_all;  /* somebody waits: partial sheaves too */
+	struct cubby_cache *next_listed;
+
+	/* Of who has the domain's round. */
+	bool is_in_round;
+	bool is_stuck; /* partial sheaves could not be had */
+	struct cubby_cache *next_in_round;
+	uint64_t usual_round; /* cells that a round gives, at most, lately */
+
+	/* Under the slab lock. */
+	uint32_t grace, reclaiming; /* magazines, linked by next */
+	uint32_t fill;              /* bits[fill] are set */
+	uint64_t n_bits[2];
+	uint64_t bits_low[2], bits_end[2]; /* they are between these cells */
+	uint64_t bit_begun; /* cell, and 1, whose dtor a round runs, or 0 */
+
+	/* Events. */
+	uint64_t n_reclaimed, n_grace_periods, n_overruns, n_stalls;
+};
+
+/* Handles (weak.c, watch.c). */
+struct weak_cache {
+	/* Constant while LIVE. */
+	uint32_t mode;  /* enum cubby_weak_mode */
+	bool is_strong; /* objects have a word in front, with a count */
+	bool is_staged; /* frees go by death.c: handles, or a flavour */
+	bool is_quick;  /* and mostly by its first function alone */
+	uint64_t seal_key[2];
+	cubby_expire_fn on_expire;
+	struct cell_side *words; /* NULL: in front of objects */
+
+	uint64_t n_retired;      /* atomic */
+	uint64_t n_watches;      /* atomic; raised under the slab lock */
+	struct side watch_heads; /* uint32_t a cell; slab lock */
+};
+
 struct cubby_cache {
 	/* ABI */
 	const void *copy; /* of the library, cubby__registry_copy() */
 	struct cubby__fast fast;
+	struct cubby__weak weak_fast;
 
 	/* Constant while LIVE. */
 	uint32_t id;    /* place in the table, from 1 */
@@ -154,6 +228,8 @@ struct cubby_cache {
 	char name[CUBBY_NAME_BYTES_MAX];
 
 	struct front front;
+	struct weak_cache weak;
+	struct defer defer;
 
 	/* Under the slab lock. */
 	struct lock lock;
@@ -161,10 +237,10 @@ struct cubby_cache {
 	struct slab_set slabs;
 	struct cell_side *inited; /* init was run; NULL without init, fini */
 	struct cell_side *dying;  /* a free stage runs; NULL without one */
-	struct cell_side cell_sides[2];
+	struct cell_side cell_sides[5];
 	uint32_t n_cell_sides;
 	uint64_t n_kept_empty; /* empty slabs that trim leaves alone */
-	uint64_t n_walks;
+	uint64_t n_walks;      /* read elsewhere too */
 	uint64_t n_alloc_failures;
 	uint64_t n_limit_hits;
 
@@ -178,10 +254,14 @@ struct cubby_cache {
 	_Alignas(8) char records[];
 };
 
+/* Its address is what identifies this copy of the library: registry.h. */
+extern struct registry cubby__registry __attribute__((visibility("hidden")));
+
 /* Room for the records of the first slabs: at least one of any geometry. */
 #define RECORDS_BYTES (CACHE_BYTES - sizeof(struct cubby_cache))
 
 _Static_assert(offsetof(struct cubby_cache, fast) == 8, "ABI");
+_Static_assert(offsetof(struct cubby_cache, weak_fast) == 24, "ABI");
 _Static_assert(RECORDS_BYTES >= sizeof(struct slab) + 8192 / 8,
 	       "a slab of the smallest cells has 8192");
 
@@ -262,6 +342,18 @@ void cubby__direct_unreserve(struct cubby_cache *cache, size_t n,
 /* Is this a live object, and in which cell?  Under the lock. */
 enum free_fault cubby__direct_check(const struct cubby_cache *cache,
 				    const void *object, uint64_t *ret_cell);
+
+/* The same, whether its dtor runs or not. */
+enum free_fault cubby__direct_check_used(const struct cubby_cache *cache,
+					 const void *object,
+					 uint64_t *ret_cell);
+
+/* A dead object's cell becomes free; its dtor has run.  _settled: if its word
+ * does not say that it is retired (death.h).
+ */
+void cubby__direct_give(struct cubby_cache *cache, const void *object);
+void cubby__direct_give_settled_locked(struct cubby_cache *cache,
+				       uint64_t cell);
 
 /* Make a cell free that was idle or live; note what is wrong with it. */
 void cubby__direct_give_locked(struct cubby_cache *cache, const void *object,
@@ -416,7 +508,7 @@ void cubby__quiesce_open(struct cubby_cache *cache);
 
 /* In between: all idle cells, or how many; and give them all back. */
 struct idle_counts {
-	uint64_t in_blocks, in_depot, reserved, preparing;
+	uint64_t in_blocks, in_depot, reserved, preparing, retired;
 };
 void cubby__quiesce_for_each(struct cubby_cache *cache,
 			     void (*visit)(void *context, const void *object),
@@ -443,6 +535,15 @@ uint64_t cubby__reserve_count(const struct cubby_cache *cache);
 void cubby__reserve_for_each(struct cubby_cache *cache,
 			     void (*visit)(void *context, const void *object),
 			     void *context);
+
+/* What a live cache of ours says; quick, and enough for the common case. */
+static inline bool
+cache_is_live(const struct cubby_cache *cache)
+{
+	return likely(cache != NULL && cache->copy == &cubby__registry &&
+		      __atomic_load_n(&cache->state, __ATOMIC_ACQUIRE) ==
+			      CACHE_LIVE);
+}
 
 /*
  * usable.c: is this a live cache of this copy of the library?  Otherwise the

@@ -45,4 +45,11 @@
 #define TABLE_FOR_EACH(row, table)                                            \
 	for (row = __start_cubby_##table; row < __stop_cubby_##table; row++)
 
+/* A fence; gcc's ThreadSanitizer knows none, and does not reorder. */
+#ifdef __SANITIZE_THREAD__
+#define FENCE(order) __atomic_signal_fence(order)
+#else
+#define FENCE(order) __atomic_thread_fence(order)
+#endif
+
 #endif /* CUBBY__COMPILER_H */

@@ -26,10 +26,14 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "death.h"
+#include "defer.h"
 #include "error.h"
 #include "os.h"
+#include "reclaim.h"
 #include "registry.h"
 #include "report.h"
+#include "weak.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -37,6 +41,9 @@
 
 /* How long an allocation waits for a fini that holds the last free cells. */
 #define FINI_WAIT_NS (NS_PER_S / 10)
+
+/* Rounds of reclaiming that it waits for: others may take what comes back. */
+#define GRACE_TRIES 8
 
 /* Cells of a batch that live on the stack: 2 KiB. */
 #define BATCH_CELLS 256
@@ -270,19 +277,37 @@ take_insisting(struct cubby_cache *cache, const struct request *request,
 	return take_waiting(cache, request, ret_refusal);
 }
 
+/* The same, but wait for a grace period of what was freed. */
+static int
+take_deferred(struct cubby_cache *cache, const struct request *request,
+	      struct refusal *ret_refusal)
+{
+	for (unsigned i = 0; i < GRACE_TRIES && cubby__defer_may_await(cache);
+	     i++) {
+		if (take_insisting(cache, request, ret_refusal) == 0)
+			return 0;
+		if (!cubby__defer_await(cache))
+			sched_yield(); /* others have it in hand */
+	}
+	/* What waits no more came back after we had tried. */
+	return take_insisting(cache, request, ret_refusal);
+}
+
 static int
 take_or_ask(struct cubby_cache *cache, const struct request *request)
 {
 	struct refusal refusal;
 
-	if (take_insisting(cache, request, &refusal) == 0)
+	if (unlikely(cubby__defer_refuses(cache)))
+		return -ENOMEM;
+	if (take_deferred(cache, request, &refusal) == 0)
 		return 0;
 	if (refusal.why != SLAB_AT_LIMIT)
 		return -ENOMEM;
 	__atomic_add_fetch(&cache->n_limit_hits, 1, __ATOMIC_RELAXED);
 	if (cache->on_limit == NULL || !cache->on_limit(cache, cache->context))
 		return -ENOMEM;
-	return take_insisting(cache, request, &refusal);
+	return take_deferred(cache, request, &refusal);
 }
 
 size_t
@@ -405,16 +430,58 @@ cubby__direct_give_locked(struct cubby_cache *cache, const void *object,
 }
 
 enum free_fault
-cubby__direct_check(const struct cubby_cache *cache, const void *object,
-		    uint64_t *ret_cell)
+cubby__direct_check_used(const struct cubby_cache *cache, const void *object,
+			 uint64_t *ret_cell)
 {
 	enum free_fault fault = find_cell(cache, object, ret_cell);
 
-	if (fault == FREE_OK &&
-	    (!cubby__slab_is_live(&cache->slabs, *ret_cell) ||
-	     (cache->dying != NULL && cell_side_test(cache->dying, *ret_cell))))
+	if (fault == FREE_OK && !cubby__slab_is_live(&cache->slabs, *ret_cell))
 		fault = FREE_NOT_LIVE;
 	return fault;
+}
+
+enum free_fault
+cubby__direct_check(const struct cubby_cache *cache, const void *object,
+		    uint64_t *ret_cell)
+{
+	enum free_fault fault = cubby__direct_check_used(cache, object,
+							 ret_cell);
+
+	if (fault == FREE_OK && ((cache->dying != NULL &&
+				  cell_side_test(cache->dying, *ret_cell)) ||
+				 cubby__defer_has_bit(cache, *ret_cell) ||
+				 cubby__weak_is_retired(cache, *ret_cell)))
+		fault = FREE_NOT_LIVE;
+	return fault;
+}
+
+void
+cubby__direct_give(struct cubby_cache *cache, const void *object)
+{
+	struct faults faults = { 0 };
+	sigset_t saved;
+	uint64_t cell;
+
+	cubby__lock_acquire(&cache->lock, &saved);
+	if (cubby__direct_find_locked(cache, object, &cell, &faults)) {
+		if (cache->dying != NULL)
+			cell_side_clear(cache->dying, cell);
+		if (unlikely(cubby__defer_has_bit(cache, cell)))
+			note_fault(&faults, object, cell, FREE_NOT_LIVE);
+		else
+			cubby__direct_give_cell_locked(cache, cell, &faults);
+	}
+	cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
+	cubby__lock_release(&cache->lock, &saved);
+	cubby__direct_report(cache, &faults);
+}
+
+void
+cubby__direct_give_settled_locked(struct cubby_cache *cache, uint64_t cell)
+{
+	if (cubby__death_settle(cache, region_object(&cache->region, cell),
+				cell))
+		give_cell(cache, cell);
 }
 
 /*
@@ -427,33 +494,41 @@ static size_t
 claim(struct cubby_cache *cache, size_t n, void *const *objects,
       void **claimed, size_t *ret_n_passed, struct faults *faults)
 {
-	bool dying = cache->dying != NULL;
+	bool dying = cache->dying != NULL && cache->front.block == 0;
 	size_t n_claimed = 0;
 	sigset_t saved;
+	bool waits;
 	size_t i;
 
 	cubby__lock_acquire(&cache->lock, &saved);
+	/* A walk is opened with the lock held, and before its snapshot. */
+	waits = cache->defer.domain != NULL && cache->n_walks != 0;
 	for (i = 0; i < n && faults->n < FAULTS_MAX; i++) {
 		enum free_fault fault;
 		uint64_t cell = 0;
 
 		if (objects[i] == NULL)
 			continue;
-		if (!dying) {
+		if (!dying && !waits) {
 			cubby__direct_give_locked(cache, objects[i], faults);
 			continue;
 		}
 		fault = cubby__direct_check(cache, objects[i], &cell);
-		if (fault == FREE_OK) {
+		if (fault == FREE_OK && waits &&
+		    !cubby__defer_bit_locked(cache, cell))
+			fault = FREE_NOT_LIVE;
+		if (fault == FREE_OK && !waits) {
 			cell_side_set(cache->dying, cell);
 			claimed[n_claimed++] = objects[i];
-		} else {
+		} else if (fault != FREE_OK) {
 			note_fault(faults, objects[i], cell, fault);
 		}
 	}
 	if (!dying)
 		cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
 	cubby__lock_release(&cache->lock, &saved);
+	if (waits)
+		cubby__reclaim_notify(cache, false);
 	*ret_n_passed = i;
 	return n_claimed;
 }
@@ -527,15 +602,15 @@ cubby__direct_unreserve(struct cubby_cache *cache, size_t n,
 
 /* The live cells of one word of a slab's record, from `cell` on. */
 static size_t
-live_in_word(uint64_t bits, uint64_t first, uint64_t cell, size_t n,
-	     uint64_t *cells)
+live_in_word(const struct cubby_cache *cache, uint64_t bits, uint64_t first,
+	     uint64_t cell, size_t n, uint64_t *cells)
 {
 	size_t n_found = 0;
 
 	for (; bits != 0 && n_found < n; bits &= bits - 1) {
 		uint64_t live = first + bit_lowest(bits);
 
-		if (live >= cell)
+		if (live >= cell && !cubby__weak_is_retired(cache, live))
 			cells[n_found++] = live;
 	}
 	return n_found;
@@ -555,9 +630,9 @@ cubby__direct_next_live(const struct cubby_cache *cache, uint64_t cell,
 
 		for (uint64_t i = 0;
 		     slab->n_live != 0 && i < slab_words(slabs); i++)
-			n_found += live_in_word(slab->live[i], first + i * 64,
-						cell, n - n_found,
-						cells + n_found);
+			n_found += live_in_word(cache, slab->live[i],
+						first + i * 64, cell,
+						n - n_found, cells + n_found);
 	}
 	return n_found;
 }

@@ -5,6 +5,7 @@
 #include "cache.h"
 #include "granule.h"
 #include "lock.h"
+#include "reclaim.h"
 #include "registry.h"
 
 #include <pthread.h>
@@ -17,6 +18,7 @@ prepare(void)
 {
 	sigset_t saved;
 
+	cubby__reclaim_fork_prepare();
 	cubby__lock_block_signals(&saved);
 	cubby__registry_fork_prepare();
 	cubby__stripe_fork_prepare();
@@ -40,17 +42,26 @@ done(void)
 }
 
 static void
+done_in_parent(void)
+{
+	done();
+	cubby__reclaim_fork_parent();
+}
+
+static void
 done_in_child(void)
 {
 	cubby__registry_fork_child();
 	cubby__adopt_stripes();
+	cubby__reclaim_fork_child_begin();
 	done();
+	cubby__reclaim_fork_child_end();
 }
 
 static void
 install(void)
 {
-	pthread_atfork(prepare, done, done_in_child);
+	pthread_atfork(prepare, done_in_parent, done_in_child);
 }
 
 /*

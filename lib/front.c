@@ -27,6 +27,7 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "defer.h"
 #include "hand.h"
 #include "registry.h"
 
@@ -131,9 +132,8 @@ put_away(const struct hand *hand, uint32_t number)
 static bool
 load_by_pair_store(const struct hand *hand, uint64_t seen, uint32_t number)
 {
-	uint64_t block = hand_gate(hand->cache) +
-			 ((uint64_t)cubby__percpu_number()
-			  << CUBBY__STRIPE_SHIFT);
+	uint64_t block = hand_gate(hand) + ((uint64_t)cubby__percpu_number()
+					    << CUBBY__STRIPE_SHIFT);
 
 	magazine_set_state(magazine(number), MAGAZINE_IN_BLOCK);
 	return rseq_replace(hand->gate, &cubby__front_closed,
@@ -222,7 +222,7 @@ pop_any(struct cubby_cache *cache)
 	struct hand hand;
 	void *object;
 
-	if (!hand_enter(&hand, cache))
+	if (!hand_enter(&hand, cache, &cache->front.gate))
 		return NULL;
 	object = hand_pop(&hand);
 	for (unsigned i = 0; object == NULL && i < TRIES; i++) {
@@ -247,7 +247,8 @@ install(struct cubby_cache *cache, unsigned n, const uint32_t *numbers)
 	unsigned i = 0;
 
 	magazine_set_count(first, first->count - 1);
-	if (first->count != 0 && hand_enter(&hand, cache)) {
+	if (first->count != 0 &&
+	    hand_enter(&hand, cache, &cache->front.gate)) {
 		uint64_t seen = hand_read(&hand, HAND_LOADED);
 
 		if (magazine_cells_below(seen) == 0)
@@ -306,6 +307,8 @@ refill(struct cubby_cache *cache, void **ret_object)
 	int err = -EAGAIN;
 	sigset_t saved;
 
+	if (unlikely(cubby__defer_refuses(cache)))
+		return -ENOMEM;
 	cubby__lock_acquire(&cache->lock, &saved);
 	if (front_is_open(&cache->front) && may_exchange())
 		err = refill_locked(cache, &saved, ret_object);
@@ -324,6 +327,22 @@ cubby__front_alloc(struct cubby_cache *cache, void **ret_object)
 	return refill(cache, ret_object);
 }
 
+/*
+ * What was dying, in a cache with a flavour and dtor, is dead: in an exchange,
+ * so that a walk sees it as dying or as idle (death.h).
+ */
+static void
+mark_dying(struct cubby_cache *cache, const void *object, bool is_dying)
+{
+	uint64_t cell;
+
+	cubby__region_find(&cache->region, object, &cell);
+	if (is_dying)
+		cell_side_set(cache->dying, cell);
+	else
+		cell_side_clear(cache->dying, cell);
+}
+
 /* Push a cell; *ret_full: there is no empty magazine. */
 static bool
 push_any(struct cubby_cache *cache, void *object, bool *ret_full)
@@ -332,8 +351,10 @@ push_any(struct cubby_cache *cache, void *object, bool *ret_full)
 	bool pushed;
 
 	*ret_full = false;
-	if (!hand_enter(&hand, cache))
+	if (!hand_enter(&hand, cache, &cache->front.free_gate))
 		return false;
+	if (unlikely(cache->dying != NULL))
+		mark_dying(cache, object, false);
 	pushed = hand_push(&hand, object);
 	for (unsigned i = 0; !pushed && i < TRIES; i++) {
 		*ret_full = !load_room(&hand);
@@ -341,8 +362,19 @@ push_any(struct cubby_cache *cache, void *object, bool *ret_full)
 			break;
 		pushed = hand_push(&hand, object);
 	}
+	if (unlikely(!pushed && cache->dying != NULL))
+		mark_dying(cache, object, true);
 	hand_leave(&hand);
 	return pushed;
+}
+
+/* What the fast path does where frees have no stage. */
+static bool
+push_at_once(struct cubby_cache *cache, void *object)
+{
+	return cubby__percpu_works && cache->dying == NULL &&
+	       cubby__rseq_push(&cache->front.free_gate, &hand_full_mask,
+				object);
 }
 
 bool
@@ -352,6 +384,8 @@ cubby__front_free(struct cubby_cache *cache, void *object)
 
 	if (cache->front.block == 0)
 		return false;
+	if (cache->weak.is_staged && push_at_once(cache, object))
+		return true;
 	pushed = push_any(cache, object, &full);
 	if (unlikely(full)) {
 		/* Makes empties of what the depot holds. */
@@ -373,7 +407,7 @@ cubby__front_alloc_bulk(struct cubby_cache *cache, size_t n, void **objects)
 
 	/* An exchange a magazine: none is long. */
 	for (bool more = cache->front.block != 0; more && n_done < n;) {
-		if (!hand_enter(&hand, cache))
+		if (!hand_enter(&hand, cache, &cache->front.gate))
 			break;
 		n_done += hand_pop_many(&hand, n - n_done, objects + n_done);
 		more = n_done < n && load_cells(&hand);
@@ -416,7 +450,7 @@ cubby__front_free_bulk(struct cubby_cache *cache, size_t n,
 	if (front->block == 0 || n > cubby__depot_bound(front))
 		return 0;
 	for (bool more = true; more;) {
-		if (!hand_enter(&hand, cache))
+		if (!hand_enter(&hand, cache, &front->free_gate))
 			break;
 		n_done += push_run(&hand, n - n_done, objects + n_done);
 		more = n_done < n && load_room(&hand);
@@ -454,6 +488,8 @@ cubby__front_user_of(const struct block *block)
 	if (cursor == 0)
 		cursor = block_get(&block->previous);
 	if (cursor == 0)
+		cursor = block_get(&block->deferred);
+	if (cursor == 0)
 		return NULL;
 	return cubby__registry_by_id(
 		magazine_get_cache(magazine_of_cursor(cursor)));
@@ -472,6 +508,7 @@ cubby__front_empty_block(struct cubby_cache *cache, struct block *block)
 		if (number != 0)
 			cubby__depot_put(&cache->front, number);
 	}
+	cubby__defer_take_sheaf(cache, &block->deferred);
 }
 
 /*
@@ -490,7 +527,8 @@ thread_ends(struct stripe *stripe)
 		cache = cubby__front_user_of(block);
 		/* If it is open, it is so until we leave. */
 		if (cache != NULL &&
-		    hand_gate(cache) == (uint64_t)i * BLOCK_BYTES)
+		    __atomic_load_n(&cache->front.gate, __ATOMIC_ACQUIRE) ==
+			    (uint64_t)i * BLOCK_BYTES)
 			cubby__front_empty_block(cache, block);
 		stripe_leave(stripe);
 		if (cache != NULL && cubby__depot_overflows(&cache->front))
@@ -523,7 +561,13 @@ cubby__front_set_gate(struct cubby_cache *cache, bool open)
 	struct front *front = &cache->front;
 	uint64_t gate = open ? front->opened : cubby__front_closed;
 	uint64_t published = front->is_staged ? cubby__front_closed : gate;
+	bool is_walked = cache->defer.domain != NULL && cache->n_walks != 0;
 
+	__atomic_store_n(&front->free_gate,
+			 is_walked && !PLANTED(NO_WALK_GATE) ?
+				 cubby__front_closed :
+				 gate,
+			 __ATOMIC_RELEASE); /* F6 */
 	__atomic_store_n(&front->gate, gate, __ATOMIC_RELEASE);
 	if (!cubby__percpu_works)
 		__atomic_store_n(&cache->fast.thread_gate, (uint32_t)published,
@@ -563,7 +607,8 @@ cubby__front_open_cache(struct cubby_cache *cache)
 	front->opened = cubby__percpu_works ?
 				cubby__percpu_block(front->block) :
 				front->block;
-	cache->fast.full_mask = cache->free_stages[FREE_DTOR] != NULL ?
+	cache->fast.full_mask = cache->free_stages[FREE_DTOR] != NULL ||
+						cache->weak.is_staged ?
 					FULL_MASK_STAGED :
 					FULL_MASK_OPEN;
 	cubby__depot_init(cache);

@@ -28,8 +28,11 @@ cubby__geometry_init(struct geometry *geometry, size_t object_bytes,
 		align_bytes = default_align_bytes(object_bytes);
 	if (!is_pow2(align_bytes) || align_bytes > ALIGN_BYTES_MAX)
 		return -EINVAL;
+	if (with_prefix)
+		align_bytes = max_u64(align_bytes, PREFIX_BYTES_MIN);
 
-	prefix_bytes = with_prefix ? align_up(8, align_bytes) : 0;
+	prefix_bytes = with_prefix ? align_up(PREFIX_BYTES_MIN, align_bytes) :
+				     0;
 	cell_bytes = align_up(max_u64(object_bytes, CELL_BYTES_MIN) +
 				      prefix_bytes,
 			      align_bytes);

@@ -15,6 +15,7 @@
  * Invariants:
  *   G1  cell_bytes is the least multiple of align_bytes that holds the prefix
  *       and max(object_bytes, 8)
+ *       (with a prefix, align_bytes is at least 8)
  *   G2  prefix_bytes is a multiple of align_bytes; so in a range that is
  *       aligned to a page every object is aligned
  *   G3  a slab is 2^slab_shift cells: as many as fit into 64 KiB, at least 1
@@ -26,6 +27,9 @@
 #include "compiler.h"
 
 #define CELL_BYTES_MIN 8
+
+/* What is in front of an object is one aligned word. */
+#define PREFIX_BYTES_MIN 8
 #define OBJECT_BYTES_MAX ((size_t)1 << 20)
 #define ALIGN_BYTES_MAX 4096
 #define ALIGN_BYTES_DEFAULT_MAX 16

@@ -34,15 +34,16 @@ struct hand {
 /* The words of a block that an exchange changes. */
 enum hand_word {
 	HAND_LOADED = offsetof(struct block, loaded),
-	HAND_PREVIOUS = offsetof(struct block, previous)
+	HAND_PREVIOUS = offsetof(struct block, previous),
+	HAND_DEFERRED = offsetof(struct block, deferred)
 };
 
 static const uint32_t hand_full_mask = FULL_MASK_OPEN;
 
 static inline uint64_t
-hand_gate(const struct cubby_cache *cache)
+hand_gate(const struct hand *hand)
 {
-	return __atomic_load_n(&cache->front.gate, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(hand->gate, __ATOMIC_ACQUIRE);
 }
 
 static inline void
@@ -56,17 +57,17 @@ hand_leave(const struct hand *hand)
 }
 
 static inline bool
-hand_enter_thread(struct hand *hand, const struct cubby_cache *cache)
+hand_enter_thread(struct hand *hand)
 {
 	struct stripe *stripe = cubby__stripe_mine();
-	uint64_t gate = PLANTED(NO_RECHECK) ? hand_gate(cache) : 0;
+	uint64_t gate = PLANTED(NO_RECHECK) ? hand_gate(hand) : 0;
 
 	PLANT_DELAY(NO_RECHECK);
 	/* It is busy if this is a handler in the thread's own bracket. */
 	if (stripe == NULL || !stripe_enter(stripe))
 		return false;
 	if (!PLANTED(NO_RECHECK))
-		gate = hand_gate(cache);
+		gate = hand_gate(hand);
 	if (stripe->n_blocks <= gate / BLOCK_BYTES)
 		stripe->n_blocks = (uint32_t)gate / BLOCK_BYTES + 1;
 	hand->stripe = stripe;
@@ -80,15 +81,16 @@ hand_enter_thread(struct hand *hand, const struct cubby_cache *cache)
 /*
  * Begin an exchange: false, and none has begun, if the gate is closed or this
  * thread cannot have one now.
+ * @gate: of the cache: front.gate, or front.free_gate for a free.
  */
 static inline bool
-hand_enter(struct hand *hand, struct cubby_cache *cache)
+hand_enter(struct hand *hand, struct cubby_cache *cache, const uint64_t *gate)
 {
-	*hand = (struct hand){ .cache = cache, .gate = &cache->front.gate };
+	*hand = (struct hand){ .cache = cache, .gate = gate };
 	if (!cubby__percpu_works)
-		return hand_enter_thread(hand, cache);
+		return hand_enter_thread(hand);
 	if (PLANTED(GATE_OUTSIDE)) {
-		hand->early_gate = hand_gate(cache);
+		hand->early_gate = hand_gate(hand);
 		hand->gate = &hand->early_gate;
 		PLANT_DELAY(GATE_OUTSIDE);
 	}
@@ -153,6 +155,17 @@ hand_push(const struct hand *hand, void *object)
 		return block_push(hand->block, hand->stripe->magazines,
 				  FULL_MASK_OPEN, object);
 	return cubby__rseq_push(hand->gate, &hand_full_mask, object);
+}
+
+/* The same into the sheaf. */
+static inline bool
+hand_push_deferred(const struct hand *hand, void *object)
+{
+	if (hand->stripe != NULL)
+		return block_push_to(&hand->block->deferred,
+				     hand->stripe->magazines, FULL_MASK_OPEN,
+				     object);
+	return rseq_push_deferred(hand->gate, &hand_full_mask, object);
 }
 
 /* The same for as many of n as there are, or as there is room: how many. */

@@ -10,13 +10,15 @@
  *
  *   L1  1 <= object_bytes <= CUBBY_OBJECT_BYTES_MAX, a multiple of align_bytes
  *   L2  every align_bytes is a power of two, a slot's at most its layout's,
- *       and a slot's offset is a multiple of its own
+ *       and a slot's offset is a multiple of its own; a weak slot's is 8 or
+ *       more, as it is read and written atomically
  *   L3  every slot has 1 or more bytes, all of them inside the object, and no
  *       byte belongs to two slots; so there are at most object_bytes slots
  *   L4  every type is known, and a slot of a type with a size has that size
  *   L5  with names: the layout's and every slot's is an identifier of A-Z,
  *       a-z, 0-9 and _, the slots' are distinct, and no text is NULL
- *   L6  options and base, which this version does not know, are 0 and NULL
+ *   L6  options has no bit but CUBBY_LAYOUT_WEAK; those of slots and base,
+ *       which this version does not know, are 0 and NULL
  */
 #include <cubby/cache.h>
 #include <cubby/error.h>
@@ -47,6 +49,7 @@ static const struct type_info types[] = {
 	[CUBBY_I64] = { "i64", 8 },       [CUBBY_U64] = { "u64", 8 },
 	[CUBBY_F32] = { "f32", 4 },       [CUBBY_F64] = { "f64", 8 },
 	[CUBBY_TEXT] = { "text", 0 },     [CUBBY_POINTER] = { "pointer", 8 },
+	[CUBBY_WEAK] = { "weak", 8 },
 };
 
 const char *
@@ -141,15 +144,19 @@ verify_layout_name(const struct cubby_layout *layout)
 	return 0;
 }
 
+#define KNOWN_OPTIONS CUBBY_LAYOUT_WEAK
+
 /* L6 */
 static int
 verify_unknown(const struct cubby_layout *layout)
 {
-	if (layout->options != 0)
+	uint64_t unknown = layout->options & ~KNOWN_OPTIONS;
+
+	if (unknown != 0)
 		return layout_fault(layout,
 				    "options 0x%lx are not known to this "
-				    "version of Cubby: must be 0",
-				    layout->options);
+				    "version of Cubby: clear them",
+				    (unsigned long)unknown);
 	if (layout->base != NULL)
 		return layout_fault(layout, "a base is not known to this "
 					    "version of Cubby: must be NULL");
@@ -276,6 +283,13 @@ verify_slot_place(const struct cubby_layout *layout, uint32_t i)
 	if (!is_pow2(slot->align_bytes))
 		return slot_fault(layout, i,
 				  "has align_bytes %u, not a power of two",
+				  slot->align_bytes);
+	if (slot->type == CUBBY_WEAK &&
+	    slot->align_bytes < sizeof(struct cubby_weak_slot))
+		return slot_fault(layout, i,
+				  "has type weak, which is read and written "
+				  "atomically, but align_bytes %u: must be 8 "
+				  "or more",
 				  slot->align_bytes);
 	if (slot->align_bytes > layout->align_bytes)
 		return slot_fault(layout, i,

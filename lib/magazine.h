@@ -60,7 +60,7 @@
  *       in an exchange or holds the slab lock
  *   M2  MAGAZINE_CAPACITY_MAX cells, the NULL word and the header fit
  *   M3  count tells the cells of a magazine wherever it is but in a block,
- *       where the cursor does.  Of a magazine that says IN_BLOCK, but that no
+ *       where the cursor does.  Of a magazine that says (SHEAF_)IN_BLOCK, but that no
  *       block reaches, `cursor` tells them: it is written before the magazine
  *       leaves a block, and before one is to enter.  So a fork child knows
  *       what another thread had in hand
@@ -101,9 +101,10 @@ enum magazine_state {
 	MAGAZINE_IN_BLOCK,
 	MAGAZINE_IN_DEPOT,
 	MAGAZINE_IN_FLIGHT,
-	MAGAZINE_DEFERRED,
-	MAGAZINE_TRIMMED, /* taken off the stack of empties by a trim */
-	MAGAZINE_REACHED  /* in a fork child, while orphans are looked for */
+	MAGAZINE_SHEAF_IN_BLOCK, /* cells wait for a grace period, in a block */
+	MAGAZINE_SHEAF,          /* elsewhere, in hand or in a list */
+	MAGAZINE_TRIMMED,        /* taken off the stack of empties by a trim */
+	MAGAZINE_REACHED /* in a fork child, while orphans are looked for */
 };
 
 struct magazine {
@@ -115,6 +116,7 @@ struct magazine {
 	union {
 		uint64_t cursor;    /* M3 */
 		uint64_t preparing; /* while init runs on its cells: by whom */
+		uint64_t n_begun; /* of a sheaf: cells whose dtor was begun */
 	};
 	void *words[(MAGAZINE_BYTES - MAGAZINE_HEADER_BYTES) / 8];
 };

@@ -175,20 +175,32 @@ cubby__os_show_zeroes(void *base, size_t bytes)
 	return err;
 }
 
-int
-cubby__os_decommit(void *base, size_t bytes)
+static int
+decommit(void *base, size_t bytes, int access)
 {
 	int saved = errno;
 	int err = -ENOMEM;
 
 	if (!injected_failure() &&
-	    mmap(base, bytes, PROT_NONE, RESERVE_FLAGS | MAP_FIXED, -1, 0) !=
+	    mmap(base, bytes, access, RESERVE_FLAGS | MAP_FIXED, -1, 0) !=
 		    MAP_FAILED)
 		err = 0;
 	errno = saved;
 	if (!err)
 		hide_from_core(base, bytes, true);
 	return err;
+}
+
+int
+cubby__os_decommit(void *base, size_t bytes)
+{
+	return decommit(base, bytes, PROT_NONE);
+}
+
+int
+cubby__os_decommit_readable(void *base, size_t bytes)
+{
+	return decommit(base, bytes, PROT_READ);
 }
 
 int

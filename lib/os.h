@@ -50,6 +50,9 @@ int cubby__os_show_zeroes(void *base, size_t bytes);
  */
 int cubby__os_decommit(void *base, size_t bytes);
 
+/* The same, but the addresses read as zeroes, at every moment. */
+int cubby__os_decommit_readable(void *base, size_t bytes);
+
 /*
  * Give pages back and keep the addresses accessible; they read as zeroes
  * then.  0, or a negative errno if the kernel keeps the pages (locked memory

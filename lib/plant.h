@@ -24,6 +24,17 @@
 	10                      /* a drainer's fence before the gate closes */
 #define CUBBY_PLANT_NO_COUNT 11 /* a drainer does not wait for exchanges */
 
+/* Of weak handles. */
+#define CUBBY_PLANT_NO_GRACE 12     /* reuse without a grace period */
+#define CUBBY_PLANT_LATE_BUMP 13    /* the generation changes at reuse */
+#define CUBBY_PLANT_WRAP 14         /* the last generation is followed by 0 */
+#define CUBBY_PLANT_RELAXED 15      /* handles are made without a release */
+#define CUBBY_PLANT_SPLIT_WORD 16   /* identity, then the count */
+#define CUBBY_PLANT_ADD_UNDO 17     /* count, then identity, then uncount */
+#define CUBBY_PLANT_NO_FLOOR 18     /* generations begin anew with the page */
+#define CUBBY_PLANT_NO_WALK_GATE 19 /* a walk does not hold frees up */
+#define CUBBY_PLANT_LOST_WATCH 20   /* a watch does not look again */
+
 #ifndef CUBBY_PLANT
 #define CUBBY_PLANT CUBBY_PLANT_NONE
 #endif

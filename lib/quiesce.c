@@ -23,9 +23,11 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "defer.h"
 #include "error.h"
 #include "hand.h"
 #include "os.h"
+#include "weak.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -195,10 +197,10 @@ visit_list(uint32_t number, const struct visitor *visitor)
 			    visitor);
 }
 
-void
-cubby__quiesce_for_each(struct cubby_cache *cache,
-			void (*visit)(void *context, const void *object),
-			void *context)
+/* All that can be handed out. */
+static void
+visit_idle(struct cubby_cache *cache,
+	   void (*visit)(void *context, const void *object), void *context)
 {
 	const struct front *front = &cache->front;
 	const struct visitor visitor = { visit, context };
@@ -216,6 +218,16 @@ cubby__quiesce_for_each(struct cubby_cache *cache,
 	visit_list(front->aged_first, &visitor);
 	visit_list(front->preparing, &visitor);
 	cubby__reserve_for_each(cache, visit, context);
+}
+
+void
+cubby__quiesce_for_each(struct cubby_cache *cache,
+			void (*visit)(void *context, const void *object),
+			void *context)
+{
+	visit_idle(cache, visit, context);
+	cubby__defer_for_each(cache, visit, context);
+	cubby__weak_for_each_retired(cache, visit, context);
 }
 
 /* Also of a list that others change, for numbers that are not exact. */
@@ -271,6 +283,7 @@ cubby__quiesce_count(const struct cubby_cache *cache,
 	count_list(front->aged_first, &ret_counts->in_depot);
 	count_list(front->preparing, &ret_counts->preparing);
 	ret_counts->reserved = cubby__reserve_count(cache);
+	ret_counts->retired = cache->weak.n_retired;
 }
 
 /* --------------------------------- taking back ---------------------------- */
@@ -301,6 +314,7 @@ cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults)
 
 		drain_word(cache, &block->loaded, faults);
 		drain_word(cache, &block->previous, faults);
+		cubby__defer_take_sheaf(cache, &block->deferred);
 		/* Their sum is 0; a page that was never written stays so. */
 		if (block->in_hand != 0)
 			block->in_hand = 0;
@@ -413,7 +427,7 @@ audit_cell(void *context, const void *object)
 	struct audit *audit = context;
 	uint64_t cell, mask;
 
-	if (cubby__direct_check(audit->cache, object, &cell) != FREE_OK) {
+	if (cubby__direct_check_used(audit->cache, object, &cell) != FREE_OK) {
 		fault(audit, "idle, but no cell in use (F3)", object);
 		return;
 	}
@@ -425,6 +439,18 @@ audit_cell(void *context, const void *object)
 	audit->seen[cell / 64] |= mask;
 }
 
+/* One that is retired may still wait for its grace period. */
+static void
+audit_retired(void *context, const void *object)
+{
+	struct audit *audit = context;
+	uint64_t cell;
+
+	if (cubby__direct_check_used(audit->cache, object, &cell) == FREE_OK &&
+	    audit->seen != NULL && audit->seen[cell / 64] >> cell % 64 & 1)
+		fault(audit, "retired, and idle (W5)", object);
+}
+
 static void
 audit_cells(struct audit *audit)
 {
@@ -433,7 +459,9 @@ audit_cells(struct audit *audit)
 
 	if (cubby__os_map(bytes, &memory) == 0)
 		audit->seen = memory;
-	cubby__quiesce_for_each(audit->cache, audit_cell, audit);
+	visit_idle(audit->cache, audit_cell, audit);
+	cubby__weak_for_each_retired(audit->cache, audit_retired, audit);
+	cubby__defer_for_each(audit->cache, audit_cell, audit);
 	if (memory != NULL)
 		cubby__os_unmap(memory, bytes);
 }
@@ -487,11 +515,15 @@ cubby__quiesce_verify(struct cubby_cache *cache, struct text *first)
 
 		audit_cursor(&audit, block_get(&block->loaded));
 		audit_cursor(&audit, block_get(&block->previous));
+		audit_cursor(&audit, block_get(&block->deferred));
 	}
 	for (uint32_t i = 0; i < N_SHARDS; i++)
 		audit_list(&audit, magazine_stack_top(&front->young[i].stack));
 	audit_list(&audit, front->aged_first);
 	audit_list(&audit, front->preparing);
+	audit_list(&audit, magazine_stack_top(&cache->defer.waiting));
+	audit_list(&audit, cache->defer.grace);
+	audit_list(&audit, cache->defer.reclaiming);
 	if (audit.n_faults != 0)
 		return audit.n_faults; /* what they hold cannot be read */
 	audit_cells(&audit);
@@ -500,7 +532,8 @@ cubby__quiesce_verify(struct cubby_cache *cache, struct text *first)
 		fault(&audit, "counts are not what the depot holds (F4)",
 		      front);
 	if (counts.in_blocks + counts.in_depot + counts.reserved +
-		    counts.preparing >
+		    counts.preparing + cubby__defer_count(cache) +
+		    counts.retired >
 	    cache->slabs.n_live)
 		fault(&audit, "more idle cells than cells in use (F3)", front);
 	return audit.n_faults;

@@ -124,6 +124,21 @@ region_object(const struct region *region, uint64_t cell)
 	return region_cell(region, cell) + region->geometry.prefix_bytes;
 }
 
+/* The same as cubby__region_find(), for objects of the first range alone. */
+static inline bool
+region_find_in_range(const struct region *region, const void *object,
+		     uint64_t *ret_cell)
+{
+	uint64_t offset_bytes = (uintptr_t)object - (uintptr_t)region->base -
+				region->geometry.prefix_bytes;
+
+	if (unlikely(offset_bytes >= region->range_bytes))
+		return false;
+	*ret_cell = geometry_cell(&region->geometry, offset_bytes);
+	return likely(offset_bytes ==
+		      geometry_offset_bytes(&region->geometry, *ret_cell));
+}
+
 /* The first cell behind the piece, range or chunk, that `cell` is in. */
 static inline uint64_t
 region_piece_end(const struct region *region, uint64_t cell)

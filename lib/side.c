@@ -120,6 +120,19 @@ cubby__side_reach(struct side *side, uint64_t bytes)
 	return extend(side, bytes);
 }
 
+/* Others may be reading: state words of objects that are no more. */
+static void
+clear(char *from, const char *to)
+{
+	for (; from < to && (uintptr_t)from % sizeof(uint64_t) != 0; from++)
+		__atomic_store_n(from, 0, __ATOMIC_RELAXED);
+	for (; from + sizeof(uint64_t) <= to; from += sizeof(uint64_t))
+		__atomic_store_n((uint64_t *)(void *)from, 0,
+				 __ATOMIC_RELAXED);
+	for (; from < to; from++)
+		__atomic_store_n(from, 0, __ATOMIC_RELAXED);
+}
+
 void
 cubby__side_drop(struct side *side, uint64_t from_byte, uint64_t to_byte)
 {
@@ -129,11 +142,11 @@ cubby__side_drop(struct side *side, uint64_t from_byte, uint64_t to_byte)
 
 	if (side->reserved_bytes == 0 || first >= last ||
 	    cubby__os_drop(side->base + first, last - first) != 0) {
-		memset(side->base + from_byte, 0, to_byte - from_byte);
+		clear(side->base + from_byte, side->base + to_byte);
 		return;
 	}
-	memset(side->base + from_byte, 0, first - from_byte);
-	memset(side->base + last, 0, to_byte - last);
+	clear(side->base + from_byte, side->base + first);
+	clear(side->base + last, side->base + to_byte);
 }
 
 void

@@ -55,12 +55,13 @@ void cubby__side_drop(struct side *side, uint64_t from_byte, uint64_t to_byte);
 struct cell_side {
 	struct side side;
 	uint32_t bits_per_cell; /* 1, or a multiple of 8 */
+	uint32_t skipped_bytes; /* in front of the first; 0 for bits */
 };
 
 static inline uint64_t
 cell_side_bytes(const struct cell_side *array, uint64_t n_cells)
 {
-	return (n_cells * array->bits_per_cell + 7) / 8;
+	return array->skipped_bytes + (n_cells * array->bits_per_cell + 7) / 8;
 }
 
 /* One-bit elements; set and clear are atomic, as neighbours share bytes. */
@@ -78,6 +79,17 @@ cell_side_set(struct cell_side *array, uint64_t cell)
 {
 	__atomic_fetch_or((uint8_t *)array->side.base + cell / 8,
 			  (uint8_t)(1u << (cell % 8)), __ATOMIC_RELAXED);
+}
+
+/* Set, and was it set before?  A full barrier. */
+static inline bool
+cell_side_claim(const struct cell_side *array, uint64_t cell)
+{
+	uint8_t mask = (uint8_t)(1u << (cell % 8));
+
+	return (__atomic_fetch_or((uint8_t *)array->side.base + cell / 8, mask,
+				  __ATOMIC_SEQ_CST) &
+		mask) != 0;
 }
 
 static inline void

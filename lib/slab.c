@@ -59,6 +59,7 @@ cubby__slab_init(struct slab_set *set, struct region *region,
 void
 cubby__slab_fini(struct slab_set *set)
 {
+	cubby__words_fini(&set->words);
 	cubby__side_fini(&set->records);
 	cubby__side_fini(&set->tree_memory);
 }
@@ -126,10 +127,13 @@ follows(const struct slab_set *set, uint64_t number)
 	return slab_end(set, number - 1) == slab_start(set, number);
 }
 
+/* With its pages, which it may share? */
 static bool
 is_returned(const struct slab_set *set, uint64_t number)
 {
-	return slab_record(set, number)->lane == LANE_RETURNED;
+	const struct slab *slab = slab_record(set, number);
+
+	return slab->lane == LANE_RETURNED && !(slab->flags & SLAB_WORDS_STAY);
 }
 
 /*
@@ -213,9 +217,20 @@ group_is_chargeless(const struct slab_set *set, uint64_t number)
 	uint64_t all = n == SLABS_PER_GROUP ? UINT64_MAX :
 					      ((uint64_t)1 << n) - 1;
 
+	for (uint64_t i = 0; i < n; i++)
+		if (slab_record(set, first + i)->flags & SLAB_WORDS_STAY)
+			return false;
 	return cubby__os_charges_commit() &&
 	       *bit_tree_word(&set->tree, 0, LANE_RETURNED,
 			      number / SLABS_PER_GROUP) == all;
+}
+
+static int
+decommit(const struct slab_set *set, char *start, uint64_t bytes)
+{
+	return set->stays_readable ?
+		       cubby__os_decommit_readable(start, bytes) :
+		       cubby__os_decommit(start, bytes);
 }
 
 static void
@@ -231,7 +246,7 @@ decommit_group(struct slab_set *set, uint64_t number)
 		/* Only some runs of the group may have been reopened. */
 		if ((slab_record(set, first)->flags & SLAB_DECOMMITTED) ||
 		    !run_pages(set, first, end, &start, &bytes) ||
-		    cubby__os_decommit(start, bytes) != 0)
+		    decommit(set, start, bytes) != 0)
 			continue;
 		flag_run(set, first, end, SLAB_DECOMMITTED);
 		set->region->committed_bytes -= bytes;
@@ -348,7 +363,10 @@ open_next(struct slab_set *set)
 		return err;
 	slab_record(set, number)->n_cells = (uint16_t)n_cells;
 	set->n_slabs++;
-	set->n_cells += n_cells;
+	/* Pairs with the acquire of those who look up handles. */
+	__atomic_store_n(&set->n_cells, set->n_cells + n_cells,
+			 __ATOMIC_RELEASE);
+	cubby__words_publish(&set->words, set->n_cells);
 	set->n_opened++;
 	enter_lane(set, number, LANE_EMPTY);
 	return 0;
@@ -366,6 +384,10 @@ reopen(struct slab_set *set, uint64_t number)
 			return err;
 	}
 	slab->flags = 0;
+	if (words_exist(&set->words))
+		cubby__words_restore(&set->words, number,
+				     slab_first_cell(set, number),
+				     slab->n_cells);
 	move_to_lane(set, number, LANE_EMPTY);
 	set->n_cells_returned -= slab->n_cells;
 	set->n_opened++;
@@ -523,10 +545,23 @@ cubby__slab_reclaim_begin(struct slab_set *set, uint64_t keep,
 }
 
 static void
-drop_cell_sides(struct slab_set *set, uint64_t first, uint64_t n_cells)
+drop_cell_sides(struct slab_set *set, uint64_t first, uint64_t n_cells,
+		bool words_too)
 {
 	for (uint32_t i = 0; i < set->n_cell_sides; i++)
-		cubby__side_drop_cells(&set->cell_sides[i], first, n_cells);
+		if (words_too || &set->cell_sides[i] != set->words.array)
+			cubby__side_drop_cells(&set->cell_sides[i], first,
+					       n_cells);
+}
+
+/* May the words of this slab go?  Then its floor is kept (W1). */
+static bool
+may_drop_words(struct slab_set *set, uint64_t number)
+{
+	return !words_exist(&set->words) ||
+	       cubby__words_keep_floor(&set->words, number,
+				       slab_first_cell(set, number),
+				       slab_record(set, number)->n_cells);
 }
 
 uint64_t
@@ -535,15 +570,21 @@ cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
 	struct slab *slab = slab_record(set, number);
 	uintptr_t start, end;
 	uint64_t bytes = 0;
+	bool words_too;
 
 	if (slab->lane != LANE_RECLAIMING)
 		return 0;               /* abandoned: this fini forked */
 	CHECK_DEBUG(slab->n_live == 0); /* L4 */
+	words_too = may_drop_words(set, number);
 	start = droppable_start(set, number);
 	end = droppable_end(set, number);
-	if (start < end && cubby__os_drop((void *)start, end - start) == 0)
+	if (!words_too && set->words.array == NULL)
+		slab->flags |= SLAB_WORDS_STAY;
+	else if (start < end &&
+		 cubby__os_drop((void *)start, end - start) == 0)
 		bytes = end - start;
-	drop_cell_sides(set, slab_first_cell(set, number), slab->n_cells);
+	drop_cell_sides(set, slab_first_cell(set, number), slab->n_cells,
+			words_too);
 	move_to_lane(set, number, LANE_RETURNED);
 	set->n_cells_returned += slab->n_cells;
 	set->n_closed++;

@@ -61,6 +61,7 @@
 #include "region.h"
 #include "side.h"
 #include "text.h"
+#include "words.h"
 
 enum slab_lane {
 	LANE_PARTIAL_0, /* up to a quarter live */
@@ -78,6 +79,7 @@ _Static_assert(N_LANES == BIT_TREE_LANES, "a lane of the tree per lane");
 
 /* flags */
 #define SLAB_DECOMMITTED 1u /* its pages are inaccessible */
+#define SLAB_WORDS_STAY 2u  /* and its pages: the floor could not be kept */
 #define SLAB_THIN_SHIFT 8   /* steps of thinning done, since it was filled */
 
 struct slab {
@@ -99,6 +101,8 @@ struct slab_set {
 	struct cell_side *cell_sides; /* kept in step with the cells */
 	uint32_t n_cell_sides;
 	uint32_t record_bytes;
+	struct words words;    /* set up after init, if cells have words */
+	bool stays_readable;   /* cells are looked at without a lock */
 	uint64_t max_cells;    /* the limit: never more cells than these */
 	bool max_is_limit;     /* asked for by the user, not by geometry */
 	bool thins;            /* free cells hold nothing that must be kept */

@@ -2,6 +2,7 @@
 /* LAYER 7: stats - a snapshot of a cache's numbers, and its columns */
 #include "bits.h"
 #include "cache.h"
+#include "defer.h"
 #include "error.h"
 #include "os.h"
 #include "percpu.h"
@@ -69,6 +70,16 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(front_reason, "kind", "why: see cubby_front_reason_text()"),
 	COLUMN(front_index, "kind", "0: none, 1: cpu_id, 2: mm_cid"),
 	COLUMN(n_aborts, "events", "of the process: sequences begun again"),
+	COLUMN(n_deferred, "cells", "freed, waiting for a grace period"),
+	COLUMN(deferred_bytes, "bytes", "of them"),
+	COLUMN(oldest_deferred_ms, "ms", "how long the oldest has waited"),
+	COLUMN(n_deferred_peak, "cells", "most that ever waited"),
+	COLUMN(n_reclaimed, "events", "objects that have waited"),
+	COLUMN(n_grace_periods, "events", "that the cache has waited for"),
+	COLUMN(n_overruns, "events", "above the hard limit"),
+	COLUMN(n_stalls, "events", "grace periods longer than stall_ms"),
+	COLUMN(weak_mode, "kind", "0: none, 1: RCU, 2: strong, 3: reuse"),
+	COLUMN(n_watches, "watches", "registered now"),
 };
 
 static const char *const reasons[] = {
@@ -182,7 +193,33 @@ snapshot_idle(const struct cubby_cache *cache, struct cubby_cache_stats *stats)
 	stats->n_reserved = min_u64(idle.reserved, left);
 	left -= stats->n_reserved;
 	stats->n_idle_in_blocks = min_u64(idle.in_blocks, left);
-	stats->n_live = left - stats->n_idle_in_blocks;
+	left -= stats->n_idle_in_blocks;
+	stats->n_deferred = min_u64(cubby__defer_count(cache), left);
+	left -= stats->n_deferred;
+	stats->n_retired = min_u64(idle.retired, left);
+	stats->n_live = left - stats->n_retired;
+}
+
+static uint64_t
+event_count(const uint64_t *count)
+{
+	return __atomic_load_n(count, __ATOMIC_RELAXED);
+}
+
+static void
+snapshot_weak(const struct cubby_cache *cache, struct cubby_cache_stats *stats)
+{
+	const struct defer *defer = &cache->defer;
+
+	stats->deferred_bytes = stats->n_deferred * stats->cell_bytes;
+	stats->oldest_deferred_ms = cubby__defer_age_ns(cache) / 1000000;
+	stats->n_deferred_peak = event_count(&defer->n_cells_peak);
+	stats->n_reclaimed = event_count(&defer->n_reclaimed);
+	stats->n_grace_periods = event_count(&defer->n_grace_periods);
+	stats->n_overruns = event_count(&defer->n_overruns);
+	stats->n_stalls = event_count(&defer->n_stalls);
+	stats->weak_mode = cache->weak.mode;
+	stats->n_watches = event_count(&cache->weak.n_watches);
 }
 
 static void
@@ -235,6 +272,7 @@ snapshot(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 	snapshot_idle(cache, stats);
 	snapshot_front(cache, stats);
 	snapshot_region(&cache->region, stats);
+	snapshot_weak(cache, stats);
 	stats->bookkeeping_bytes = bookkeeping_bytes(cache);
 	stats->n_limit_hits = __atomic_load_n(&cache->n_limit_hits,
 					      __ATOMIC_RELAXED);
@@ -283,6 +321,7 @@ cubby_cache_stats_snapshot(struct cubby_cache *cache,
 	err = cubby__usable_or_error(cache, "cubby_cache_stats_snapshot");
 	if (err)
 		return err;
+	cubby__defer_check_stall(cache);
 	snapshot(cache, &stats);
 	stats.resident_bytes = resident_bytes(cache, stats.n_cells);
 	stats.stats_bytes = min_u64(ret_stats->stats_bytes, sizeof(stats));

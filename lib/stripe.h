@@ -212,18 +212,25 @@ block_pop(struct block *block, const char *magazines)
 	return object;
 }
 
-/* Push a cell: false if `loaded` is full, or the block is block 0. */
+/* Push a cell by a cursor of a block: false if it is full, or of block 0. */
 static inline bool
-block_push(struct block *block, char *magazines, uint32_t full_mask,
-	   void *object)
+block_push_to(uint64_t *word, char *magazines, uint32_t full_mask,
+	      void *object)
 {
-	uint64_t cursor = block_get(&block->loaded);
+	uint64_t cursor = block_get(word);
 
 	if (unlikely((cursor & full_mask) == 0))
 		return false;
 	*(void **)(magazines + cursor) = object;
-	block_set(&block->loaded, cursor + 8);
+	block_set(word, cursor + 8);
 	return true;
+}
+
+static inline bool
+block_push(struct block *block, char *magazines, uint32_t full_mask,
+	   void *object)
+{
+	return block_push_to(&block->loaded, magazines, full_mask, object);
 }
 
 /* What `loaded` has, at most n, the top first: how many. */

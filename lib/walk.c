@@ -20,6 +20,7 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "defer.h"
 #include "error.h"
 #include "os.h"
 
@@ -144,10 +145,26 @@ try_snapshot(struct cubby_walk *walk, struct cubby_cache *cache)
 	if (fits) {
 		copy_slabs(walk, set);
 		cubby__quiesce_for_each(cache, clear_idle, walk);
-		cache->n_walks++;
+		cubby__defer_for_each_dying(cache, clear_idle, walk);
 	}
 	cubby__quiesce_end(cache, &saved);
 	return fits;
+}
+
+/*
+ * Frees of a cache with a flavour are held up from here on: before the snapshot
+ * (death.h).
+ */
+static void
+add_walks(struct cubby_cache *cache, int64_t n)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&cache->lock, &saved);
+	__atomic_add_fetch(&cache->n_walks, (uint64_t)n, __ATOMIC_SEQ_CST);
+	if (front_is_open(&cache->front))
+		cubby__front_set_gate(cache, true);
+	cubby__lock_release(&cache->lock, &saved);
 }
 
 /* Bytes for the slabs there are and one more: the cache may be growing. */
@@ -173,14 +190,17 @@ create(struct cubby_walk **ret_walk, struct cubby_cache *cache)
 	void *memory;
 	int answer;
 
+	add_walks(cache, 1);
 	for (;;) {
 		bytes = bytes_now(cache);
-		if (cubby__os_map(bytes, &memory) != 0)
+		if (cubby__os_map(bytes, &memory) != 0) {
+			add_walks(cache, -1);
 			return cubby__error_set(
 				-ENOMEM,
 				"cache '%s': no memory for a snapshot of %zu "
 				"bytes",
 				cache->name, (size_t)bytes);
+		}
 		walk = memory;
 		walk->cache = cache;
 		walk->mapped_bytes = bytes;
@@ -188,8 +208,10 @@ create(struct cubby_walk **ret_walk, struct cubby_cache *cache)
 		if (answer > 0)
 			break;
 		cubby__os_unmap(memory, bytes);
-		if (answer < 0)
+		if (answer < 0) {
+			add_walks(cache, -1);
 			return answer;
+		}
 	}
 	*ret_walk = walk;
 	return 0;
@@ -284,15 +306,12 @@ void
 cubby_walk_destroy(struct cubby_walk *walk)
 {
 	struct cubby_cache *cache;
-	sigset_t saved;
 
 	if (walk == NULL)
 		return;
 	cache = walk->cache;
 	cubby__os_unmap(walk, walk->mapped_bytes);
-	cubby__lock_acquire(&cache->lock, &saved);
-	cache->n_walks--;
-	cubby__lock_release(&cache->lock, &saved);
+	add_walks(cache, -1);
 	/* What was not given back while the walk was open. */
 	cubby__direct_trim(cache, cache->n_kept_empty);
 }

@@ -49,6 +49,9 @@ CUBBY_BEGIN_DECLS
 
 struct cubby_cache; /* opaque */
 
+/* liburcu's table of a flavour's functions (urcu/flavor.h). */
+struct rcu_flavor_struct;
+
 /* The largest alignment an object can ask for: one page. */
 #define CUBBY_ALIGN_BYTES_MAX 4096u
 
@@ -89,6 +92,43 @@ typedef void (*cubby_dtor_fn)(void *object, void *context);
  * the allocation tried once more, 0 to let it fail with ENOMEM.
  */
 typedef int (*cubby_limit_fn)(struct cubby_cache *cache, void *context);
+
+/* How handles of a cache's objects may be used: see cubby/weak.h. */
+enum cubby_weak_mode {
+	CUBBY_WEAK_NONE,   /* there are none */
+	CUBBY_WEAK_RCU,    /* borrowed in a read section */
+	CUBBY_WEAK_STRONG, /* upgraded to counted references */
+	CUBBY_WEAK_REUSE   /* copied from, and then checked */
+};
+
+/* Who frees what has waited for a grace period. */
+enum cubby_reclaim {
+	CUBBY_RECLAIM_THREAD, /* one thread of ours for each flavour */
+	CUBBY_RECLAIM_POLL    /* the program, in cubby_rcu_poll() */
+};
+
+/*
+ * Called for every object that had a handle, when it dies: see
+ * cubby_weak_watch(), for which it is the same.
+ */
+typedef void (*cubby_expire_fn)(struct cubby_cache *cache, void *object,
+				uint64_t handle, void *context);
+
+/* Objects that wait for a grace period that does not end. */
+struct cubby_stall {
+	uint64_t age_ms; /* of the oldest */
+	uint64_t n_objects;
+	uint64_t n_bytes;
+};
+
+/*
+ * Called once for each time that objects have waited longer than stall_ms: some
+ * thread stays in a read section (or, in QSBR, passes no quiescent state).  On
+ * a thread that frees, allocates, polls or takes a snapshot, outside of locks;
+ * it may be a signal handler.
+ */
+typedef void (*cubby_stall_fn)(struct cubby_cache *cache,
+			       const struct cubby_stall *stall, void *context);
 
 /*
  * What a cache can be asked for.  Zero in a field means its default.
@@ -132,7 +172,7 @@ struct cubby_cache_attr {
 	cubby_fini_fn fini;
 	cubby_ctor_fn ctor;
 	cubby_dtor_fn dtor;
-	void *context; /* passed to the five callbacks above */
+	void *context; /* passed to all callbacks of this struct */
 
 	/*
 	 * Most cells in a magazine, of which a CPU (or thread) holds two:
@@ -149,6 +189,40 @@ struct cubby_cache_attr {
 	 * the cells in use down while the cache only frees.
 	 */
 	uint64_t max_idle_bytes;
+
+	/*
+	 * Weak handles, and frees that wait for a grace period (cubby/weak.h).
+	 *
+	 *	weak                rcu        is_strong  reclaim
+	 *	CUBBY_WEAK_NONE     NULL       0          0
+	 *	CUBBY_WEAK_NONE     a flavour  0          THREAD, POLL
+	 *	CUBBY_WEAK_RCU      a flavour  0, 1       THREAD, POLL
+	 *	CUBBY_WEAK_STRONG   NULL       0          0
+	 *	CUBBY_WEAK_REUSE    NULL       0          0
+	 *
+	 * Every flavour of liburcu (memb, mb, qsbr, bp) is as good in each line;
+	 * anything that is in no line is refused.
+	 */
+	uint64_t weak;      /* enum cubby_weak_mode */
+	uint64_t is_strong; /* 1: references besides borrows */
+	const struct rcu_flavor_struct *rcu; /* it outlives the cache */
+	uint64_t reclaim;                    /* enum cubby_reclaim */
+
+	/*
+	 * Objects that wait for a grace period, by bytes of their cells (what
+	 * else they need is 9 bytes a cell).  Above the soft limits the
+	 * reclaimer is woken at once (default: 1 MiB).  Above the hard ones a
+	 * thread that frees outside of a read section waits for the reclaimer,
+	 * up to 10 ms for each magazine, and then goes on; who polls does not
+	 * wait.  Above twice the hard ones allocations fail with ENOMEM.  0: no
+	 * hard limit.
+	 */
+	uint64_t soft_deferred_objects, soft_deferred_bytes;
+	uint64_t max_deferred_objects, max_deferred_bytes;
+
+	cubby_expire_fn on_expire;
+	cubby_stall_fn on_stall;
+	uint64_t stall_ms; /* default: 1,000 */
 };
 
 static inline void

@@ -10,6 +10,7 @@
  *   cell     the place of one object, live or free; numbered from 0
  *   slab     a run of consecutive cells with its bookkeeping
  *   cache    one layout and all its cells
+ *   handle   64 bits that name an object weakly
  *
  * The shortest program:
  *
@@ -30,6 +31,7 @@
  * cache.h    caches and objects
  * reserve.h  allocations that cannot fail
  * walk.h     the live objects of a cache
+ * weak.h     handles that read as an object or as nothing
  * stats.h    what a cache holds
  */
 #ifndef CUBBY_CUBBY_H
@@ -41,6 +43,7 @@
 #include <cubby/cache.h>
 #include <cubby/reserve.h>
 #include <cubby/walk.h>
+#include <cubby/weak.h>
 #include <cubby/stats.h>
 
 #endif /* CUBBY_CUBBY_H */

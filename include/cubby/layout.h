@@ -63,8 +63,20 @@ enum cubby_type {
 	CUBBY_U64 = 9,
 	CUBBY_F32 = 10,
 	CUBBY_F64 = 11,
-	CUBBY_TEXT = 12,   /* char[N]: up to N bytes, NUL-padded */
-	CUBBY_POINTER = 13 /* a pointer to anything */
+	CUBBY_TEXT = 12,    /* char[N]: up to N bytes, NUL-padded */
+	CUBBY_POINTER = 13, /* a pointer to anything */
+	CUBBY_WEAK = 14     /* struct cubby_weak_slot: refers to an object */
+};
+
+/* Bits of cubby_layout.options. */
+#define CUBBY_LAYOUT_WEAK (1ull << 0) /* its objects may have weak handles */
+
+/*
+ * A slot that refers weakly to an object: a handle of it, or 0.  Used by the
+ * cubby_weak_slot_ functions of cubby/weak.h.
+ */
+struct cubby_weak_slot {
+	uint64_t handle;
 };
 
 /* The hot half of a slot: 16 bytes, no text. */
@@ -94,7 +106,7 @@ struct cubby_layout {
 	uint32_t n_slots;
 	uint32_t object_bytes; /* 1 .. CUBBY_OBJECT_BYTES_MAX */
 	uint32_t align_bytes;  /* a power of two, at most 4096 */
-	uint64_t options;      /* 0; other bits are refused by this version */
+	uint64_t options;      /* CUBBY_LAYOUT_WEAK; other bits are refused */
 	const struct cubby_layout *base; /* NULL in this version */
 	const struct cubby_slot *slots;
 	const struct cubby_layout_names *names; /* NULL if built without */
@@ -193,6 +205,7 @@ CUBBY__TYPE_IS(long long, CUBBY_I64)
 CUBBY__TYPE_IS(unsigned long long, CUBBY_U64)
 CUBBY__TYPE_IS(float, CUBBY_F32)
 CUBBY__TYPE_IS(double, CUBBY_F64)
+CUBBY__TYPE_IS(struct cubby_weak_slot, CUBBY_WEAK)
 #undef CUBBY__TYPE_IS
 
 /* An enum is what it is stored in, as in C. */
@@ -234,6 +247,7 @@ struct cubby__type_of_other<T, true>
 			unsigned long long: CUBBY_U64,                        \
 			float: CUBBY_F32,                                     \
 			double: CUBBY_F64,                                    \
+			struct cubby_weak_slot: CUBBY_WEAK,                   \
 			default: CUBBY_OPAQUE))
 #define CUBBY__SAME_TYPE __builtin_types_compatible_p
 
@@ -275,7 +289,7 @@ struct cubby__type_of_other<T, true>
 #define CUBBY__NAMES_OF(tag) &tag##__layout_names
 #endif
 
-#define CUBBY__TABLES(tag, SLOTS)                                             \
+#define CUBBY__TABLES(tag, SLOTS, options)                                    \
 	CUBBY__STATIC_ASSERT(sizeof(struct tag) <= CUBBY_OBJECT_BYTES_MAX,    \
 			     "struct " #tag " is larger than 1 MiB");         \
 	static const struct cubby_slot tag##__slots[] = {                     \
@@ -289,7 +303,7 @@ struct cubby__type_of_other<T, true>
 				   sizeof(tag##__slots[0])),                  \
 			(uint32_t)sizeof(struct tag),                         \
 			(uint32_t)CUBBY__ALIGNOF(struct tag),                 \
-			0, NULL, tag##__slots, CUBBY__NAMES_OF(tag)           \
+			options, NULL, tag##__slots, CUBBY__NAMES_OF(tag)     \
 		};
 
 #define CUBBY__WRAPPERS(tag)                                                  \
@@ -313,28 +327,35 @@ struct cubby__type_of_other<T, true>
 	tag##_free(struct cubby_cache *cache, struct tag *object)             \
 	{                                                                     \
 		cubby_free(cache, object);                                    \
-	}                                                                     \
-	struct tag
+	}
+
+#define CUBBY__LAYOUT_OPTIONS(tag, SLOTS, options)                            \
+	struct tag {                                                          \
+		SLOTS(CUBBY__MEMBER)                                          \
+	};                                                                    \
+	CUBBY__TABLES(tag, SLOTS, options)                                    \
+	CUBBY__WRAPPERS(tag)
+
+#define CUBBY__LAYOUT_OF_OPTIONS(tag, SLOTS, options)                         \
+	SLOTS(CUBBY__CHECK_ENTRY(tag))                                        \
+	CUBBY__TABLES(tag, SLOTS, options)                                    \
+	CUBBY__WRAPPERS(tag)
 
 /*
  * Declare struct `tag`, its layout and its typed wrappers from one list.  At
  * file scope, ended by a semicolon.
  */
 #define CUBBY_LAYOUT(tag, SLOTS)                                              \
-	struct tag {                                                          \
-		SLOTS(CUBBY__MEMBER)                                          \
-	};                                                                    \
-	CUBBY__TABLES(tag, SLOTS)                                             \
-	CUBBY__WRAPPERS(tag)
+	CUBBY__LAYOUT_OPTIONS(tag, SLOTS, 0)                                  \
+	struct tag
 
 /*
  * The same for a struct that is already written; the list may leave members
  * out (they are then private: not found by name).
  */
 #define CUBBY_LAYOUT_OF(tag, SLOTS)                                           \
-	SLOTS(CUBBY__CHECK_ENTRY(tag))                                        \
-	CUBBY__TABLES(tag, SLOTS)                                             \
-	CUBBY__WRAPPERS(tag)
+	CUBBY__LAYOUT_OF_OPTIONS(tag, SLOTS, 0)                               \
+	struct tag
 
 /* clang-format on */
 

@@ -6,6 +6,7 @@
  *
  *	n_cells        = n_live + n_idle_in_blocks + n_idle_in_depot
  *	                 + n_reserved + n_free + n_returned + n_retired
+ *	                 + n_deferred
  *	reserved_bytes = committed_bytes + uncommitted_bytes
  *	populated_bytes <= committed_bytes
  *	n_live        <= n_live_peak
@@ -100,6 +101,21 @@ struct cubby_cache_stats {
 	uint64_t front_reason; /* enum cubby_front_reason */
 	uint64_t front_index;  /* enum cubby_front_index */
 	uint64_t n_aborts;     /* restartable sequences that began again */
+
+	/* objects that were freed and wait for a grace period */
+	uint64_t n_deferred;         /* cells: neither live nor idle */
+	uint64_t deferred_bytes;     /* of them */
+	uint64_t oldest_deferred_ms; /* how long the oldest has waited */
+	uint64_t n_deferred_peak;    /* most seen when a sheaf was filled */
+	uint64_t n_reclaimed;        /* events: objects whose wait is over */
+	uint64_t n_grace_periods; /* events: that the cache has waited for */
+	uint64_t n_overruns;      /* events: above the hard limit, and the
+					thread could not wait */
+	uint64_t n_stalls;        /* events: longer than stall_ms */
+
+	/* weak handles */
+	uint64_t weak_mode; /* enum cubby_weak_mode */
+	uint64_t n_watches; /* registered now */
 };
 
 /* Who holds magazines. */

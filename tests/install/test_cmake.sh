@@ -37,7 +37,7 @@ configure() { # ASKED-VERSION [OPTION...]
 
 mkdir "$project"
 cp tests/install/consumer.c tests/install/consumer.cc tests/install/kmem.c \
-	"$project"
+	tests/install/rcu.c "$project"
 cat > "$project/CMakeLists.txt" << 'END'
 cmake_minimum_required(VERSION 3.13)
 project(consumer C CXX)
@@ -57,15 +57,22 @@ foreach(library cubby cubby_static)
 	target_compile_definitions(c_${library} PRIVATE
 		CONSUMER_VERSION="${cubby_VERSION}")
 endforeach()
+if(TARGET cubby::rcu)
+	add_executable(rcu_cubby rcu.c)
+	target_link_libraries(rcu_cubby PRIVATE cubby::rcu)
+endif()
 END
 
 configure "" || fail "does not configure"
 cmake --build "$scratch/cmake" > "$scratch/log" 2>&1 || fail "does not build"
-for program in {c,cxx,kmem}_cubby{,_static}; do
+programs=$(echo {c,cxx,kmem}_cubby{,_static})
+[ ! -f "$scratch/lib/x86_64-linux-gnu/libcubby-rcu.so" ] ||
+	programs+=" rcu_cubby"
+for program in $programs; do
 	got=$("$scratch/cmake/$program") || fail "$program: exit status $?"
 	[ "$got" = "truck TRK-1001 40.7128 -74.0060" ] ||
 		fail "$program printed: $got"
-	needs=$(readelf -d "$scratch/cmake/$program" | grep -c 'NEEDED.*cubby' ||
+	needs=$(readelf -d "$scratch/cmake/$program" | grep -c 'NEEDED.*libcubby\.so' ||
 		true)
 	[[ $program = *_static ]] && want=0 || want=1
 	[ "$needs" = "$want" ] || fail "$program needs libcubby.so: $needs"

@@ -75,4 +75,52 @@ expect_caught 'needs libm' "$check" x.so
 
 build
 expect_clean "$check" x.so
+
+# The second library: a map, a header and needs of its own; what its header
+# includes of the first one's is not its own.
+plant include/cubby/rcu.h <<- 'END'
+	#include <cubby/x.h>
+	API void cubby_rcu_lock(void);
+END
+expect_clean "$check" x.so
+cat > "$tree/bp.c" <<< 'void urcu_bp_lock(void) { }'
+cat > "$tree/rcu.c" <<- 'END'
+	#include <cubby/rcu.h>
+	void urcu_bp_lock(void);
+	void cubby_rcu_lock(void) { urcu_bp_lock(); }
+END
+rcu_map() {
+	plant lib/rcu/cubby-rcu.map <<- END
+		CUBBY_RCU_0.1 {
+		global:
+			$1
+		local:
+			*;
+		};
+	END
+}
+build_rcu() { # [FLAG...]
+	(cd "$tree" && gcc -Iinclude -fPIC -shared -fvisibility=hidden \
+		-Wl,--version-script=lib/rcu/cubby-rcu.map \
+		-o libcubby-rcu.so rcu.c "$@")
+}
+rcu_map 'cubby_rcu_lock;'
+(cd "$tree" && gcc -fPIC -shared -Wl,-soname,liburcu-bp.so.8 -o bp.so bp.c)
+build_rcu bp.so
+expect_clean "$check" libcubby-rcu.so
+build_rcu
+expect_caught 'does not need liburcu-bp' "$check" libcubby-rcu.so
+build_rcu bp.so -Wl,--no-as-needed -lm
+expect_caught 'needs libm' "$check" libcubby-rcu.so
+build -Wl,--no-as-needed bp.so
+expect_caught 'needs liburcu-bp' "$check" x.so
+build_rcu bp.so
+rcu_map 'cubby_rcu_lock;
+			cubby_rcu_more;'
+expect_caught 'cubby_rcu_more is in the map, but declared in no header' \
+	"$check" libcubby-rcu.so
+rcu_map 'cubby_rcu_lock;'
+plant include/cubby/rcu.h <<< '#include <cubby/x.h>'
+expect_caught 'cubby_rcu_lock is in the map, but declared in no header' \
+	"$check" libcubby-rcu.so
 finish

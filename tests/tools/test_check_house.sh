@@ -89,5 +89,20 @@ expect_caught 'libx.a: calls printf' "${both[@]}"
 library '__thread int cubby__a; int cubby__b(void) { return cubby__a++; }'
 expect_caught 'libx.so: calls __tls_get_addr' "${both[@]}"
 
+# libcubby-rcu has a map of its own, and may call its flavour; libcubby may not.
+library 'void urcu_bp_read_lock(void); void cubby__a(void);
+	void cubby__a(void) { urcu_bp_read_lock(); }'
+expect_caught 'libx.a: calls urcu_bp_read_lock' "${both[@]}"
+cp "$tree/build/libx.a" "$tree/build/libcubby-rcu.a"
+cp "$tree/build/libx.so" "$tree/build/libcubby-rcu.so"
+rcu=("$check" build/libcubby-rcu.a build/libcubby-rcu.so)
+expect_clean "${rcu[@]}"
+library 'void cubby_one(void) { }'
+cp "$tree/build/libx.a" "$tree/build/libcubby-rcu.a"
+sed 's/cubby_one/cubby_two/' "$tree/lib/cubby.map" |
+	plant lib/rcu/cubby-rcu.map
+expect_clean "${both[@]}"
+expect_caught 'cubby_one is global, but not in the map' "${rcu[@]}"
+
 expect_clean "$check"
 finish

@@ -155,6 +155,130 @@ struct truck *take(struct cubby_cache *cache)
 	return truck_alloc(cache);
 }
 EOF
+
+	weak_cases "$1"
+}
+
+weak_cases() {
+	expect "$1" weak_layout_of_wrong_type_is_named \
+		"slot .?'trailer.?' has another type in its struct" <<'EOF'
+#ifdef MISTAKE
+#define TRAILER_TYPE cubby_weak
+#else
+#define TRAILER_TYPE struct cubby_weak_slot
+#endif
+struct truck { double lat; TRAILER_TYPE trailer; };
+#define TRUCK_SLOTS(SLOT) SLOT(struct cubby_weak_slot, trailer, "")
+CUBBY_WEAK_LAYOUT_OF(truck, TRUCK_SLOTS);
+EOF
+
+	expect "$1" plain_layout_has_no_handles \
+		"(implicit declaration|not declared|undeclared)" <<'EOF'
+#define TRUCK_SLOTS(SLOT) SLOT(double, lat, "")
+#ifdef MISTAKE
+CUBBY_LAYOUT(truck, TRUCK_SLOTS);
+#else
+CUBBY_WEAK_LAYOUT(truck, TRUCK_SLOTS);
+#endif
+cubby_weak name(struct cubby_cache *cache, struct truck *object);
+cubby_weak name(struct cubby_cache *cache, struct truck *object)
+{
+	return truck_weak_of(cache, object);
+}
+EOF
+
+	expect "$1" weak_of_another_type_is_refused \
+		"(incompatible pointer type|cannot convert|no matching)" <<'EOF'
+#define TRUCK_SLOTS(SLOT) SLOT(double, lat, "")
+#define CRATE_SLOTS(SLOT) SLOT(double, weight, "")
+CUBBY_WEAK_LAYOUT(truck, TRUCK_SLOTS);
+CUBBY_WEAK_LAYOUT(crate, CRATE_SLOTS);
+#ifdef MISTAKE
+#define GIVEN struct crate
+#else
+#define GIVEN struct truck
+#endif
+cubby_weak name(struct cubby_cache *cache, GIVEN *object);
+cubby_weak name(struct cubby_cache *cache, GIVEN *object)
+{
+	return truck_weak_of(cache, object);
+}
+EOF
+
+	expect "$1" weak_get_as_another_type_is_refused \
+		"(incompatible.pointer.type|cannot convert|cannot initialize)" <<'EOF'
+#define TRUCK_SLOTS(SLOT) SLOT(double, lat, "")
+#define CRATE_SLOTS(SLOT) SLOT(double, weight, "")
+CUBBY_WEAK_LAYOUT(truck, TRUCK_SLOTS);
+CUBBY_WEAK_LAYOUT(crate, CRATE_SLOTS);
+#ifdef MISTAKE
+#define WANTED struct crate
+#else
+#define WANTED struct truck
+#endif
+WANTED *find(struct cubby_cache *cache, cubby_weak handle);
+WANTED *find(struct cubby_cache *cache, cubby_weak handle)
+{
+	return truck_weak_get(cache, handle);
+}
+EOF
+
+	expect "$1" weak_upgrade_result_unused_is_refused "unused.result" <<'EOF'
+#define TRUCK_SLOTS(SLOT) SLOT(double, lat, "")
+CUBBY_WEAK_LAYOUT(truck, TRUCK_SLOTS);
+struct truck *hold(struct cubby_cache *cache, cubby_weak handle);
+struct truck *hold(struct cubby_cache *cache, cubby_weak handle)
+{
+#ifdef MISTAKE
+	truck_weak_upgrade(cache, handle);
+#endif
+	return truck_weak_upgrade(cache, handle);
+}
+EOF
+
+	expect "$1" weak_slot_is_no_pointer \
+		"(incompatible types?|no match for|no viable)" <<'EOF'
+#define TRUCK_SLOTS(SLOT) SLOT(struct cubby_weak_slot, trailer, "")
+CUBBY_WEAK_LAYOUT(truck, TRUCK_SLOTS);
+void pull(struct cubby_cache *cache, struct truck *a, struct truck *b);
+void pull(struct cubby_cache *cache, struct truck *a, struct truck *b)
+{
+#ifdef MISTAKE
+	a->trailer = b;
+#endif
+	cubby_weak_slot_set(&a->trailer, truck_weak_of(cache, b));
+}
+EOF
+
+	expect "$1" weak_slot_set_to_a_pointer_is_refused \
+		"(int-conversion|invalid conversion|no matching|cannot convert)" <<'EOF'
+#define TRUCK_SLOTS(SLOT) SLOT(struct cubby_weak_slot, trailer, "")
+CUBBY_WEAK_LAYOUT(truck, TRUCK_SLOTS);
+void pull(struct cubby_cache *cache, struct truck *a, struct truck *b);
+void pull(struct cubby_cache *cache, struct truck *a, struct truck *b)
+{
+#ifdef MISTAKE
+	cubby_weak_slot_set(&a->trailer, b);
+#endif
+	cubby_weak_slot_set(&a->trailer, truck_weak_of(cache, b));
+}
+EOF
+
+	expect "$1" weak_slot_call_on_another_slot_is_refused \
+		"(incompatible pointer type|cannot convert|no matching)" <<'EOF'
+#ifdef MISTAKE
+#define TRAILER_TYPE uint64_t
+#else
+#define TRAILER_TYPE struct cubby_weak_slot
+#endif
+#define TRUCK_SLOTS(SLOT) SLOT(TRAILER_TYPE, trailer, "")
+CUBBY_WEAK_LAYOUT(truck, TRUCK_SLOTS);
+void part(struct truck *object);
+void part(struct truck *object)
+{
+	cubby_weak_slot_clear(&object->trailer);
+}
+EOF
 }
 
 for language in c cxx; do

@@ -69,4 +69,20 @@ expect_clean sh -c 'nm -D --defined-only build/release/libcubby.so |
 	grep -q " T cubby_one@@"'
 expect_clean sh -c '! nm -D --defined-only build/release/libcubby.so |
 	grep -q cubby_two'
+
+# Without liburcu: all but what needs it, and it is said, once.
+plant lib/rcu/rcu.c <<< '#include <urcu/urcu-bp.h>'
+plant tests/unit/test_c.c <<- 'END'
+	#include "support/flavor.h"
+	int main(void) { return 0; }
+END
+said=$(cd "$tree" && make URCU=no-such-library 2>&1)
+if ! grep -q 'no no-such-library for gcc: libcubby-rcu is not' <<< "$said"; then
+	echo "FAIL: not said that libcubby-rcu is left out: $said"
+	n_faults=$((n_faults + 1))
+fi
+expect_clean sh -c 'test -z "$(make URCU=no-such-library)"'
+expect_caught 'no no-such-library: these do not run: test_c' \
+	make URCU=no-such-library check KINDS="unit tools"
+expect_clean make URCU=no-such-library check KINDS="unit smoke"
 finish

@@ -24,6 +24,63 @@ int trap_n_ranges(void) __attribute__((weak));
 
 CUBBY_LAYOUT(truck, TRUCK_SLOTS);
 
+#define VAN_SLOTS(SLOT)                                                       \
+	SLOT(struct cubby_weak_slot, follows, "another van")                  \
+	SLOT(uint64_t, number, "on its plate")
+
+CUBBY_WEAK_LAYOUT(van, VAN_SLOTS);
+
+/* liburcu's struct of a flavour, where nobody ever reads. */
+struct rcu_flavor_struct {
+	void (*read_lock)(void);
+	void (*read_unlock)(void);
+	int (*read_ongoing)(void);
+	void (*read_quiescent_state)(void);
+	void (*update_call_rcu)(void *head, void (*function)(void *head));
+	void (*update_synchronize_rcu)(void);
+	void (*update_defer_rcu)(void (*function)(void *), void *argument);
+	void (*thread_offline)(void);
+	void (*thread_online)(void);
+	void (*register_thread)(void);
+	void (*unregister_thread)(void);
+	void (*barrier)(void);
+	void (*register_rculfhash_atfork)(void *atfork);
+	void (*unregister_rculfhash_atfork)(void *atfork);
+};
+
+static int in_section;
+
+static int
+is_in_section(void)
+{
+	return in_section;
+}
+
+static void
+do_nothing(void)
+{
+}
+
+static void
+call_at_once(void *head, void (*function)(void *head))
+{
+	function(head);
+}
+
+static const struct rcu_flavor_struct flavor = {
+	.read_lock = do_nothing,
+	.read_unlock = do_nothing,
+	.read_ongoing = is_in_section,
+	.read_quiescent_state = do_nothing,
+	.update_call_rcu = call_at_once,
+	.update_synchronize_rcu = do_nothing,
+	.thread_offline = do_nothing,
+	.thread_online = do_nothing,
+	.register_thread = do_nothing,
+	.unregister_thread = do_nothing,
+	.barrier = do_nothing,
+};
+
 static void
 enter(void)
 {
@@ -226,6 +283,133 @@ use_reserve(struct cubby_cache *cache)
 	IN(== 0, cubby_shrink_all, NULL);
 }
 
+static void
+ignore(struct cubby_cache *cache, void *object, uint64_t handle, void *context)
+{
+	(void)cache;
+	(void)object;
+	(void)handle;
+	(void)context;
+}
+
+/* Outside of the trap: the first one starts a thread, and libc allocates for it. */
+static struct cubby_cache *
+make_vans(uint64_t is_strong)
+{
+	struct cubby_cache *vans;
+
+	if (van_cache_create(&vans,
+			     &CUBBY_CACHE_ATTR(.weak = CUBBY_WEAK_RCU,
+					       .is_strong = is_strong,
+					       .rcu = &flavor,
+					       .reclaim = CUBBY_RECLAIM_POLL,
+					       .dtor = nothing)) != 0)
+		fail("van_cache_create");
+	return vans;
+}
+
+static cubby_weak
+handle_of(struct cubby_cache *vans, const void *van)
+{
+	cubby_weak handle;
+
+	enter();
+	handle = cubby_weak_of(vans, van);
+	leave();
+	puts("cubby_weak_of");
+	return handle;
+}
+
+static void
+use_handles(struct cubby_cache *vans)
+{
+	char text[CUBBY_WEAK_TEXT_BYTES_MAX];
+	struct van *van = van_alloc(vans), copy;
+	cubby_weak handle = handle_of(vans, van), parsed;
+	cubby_watch watches[2];
+
+	IN(== handle, cubby_weak_known, vans, van);
+	IN(== 1, cubby_weak_is_live, vans, handle);
+	in_section = 1;
+	IN(== van, cubby_weak_get, vans, handle);
+	IN(== -EDEADLK, cubby_rcu_barrier, vans);
+	in_section = 0;
+	IN(== 0, cubby_weak_copy, vans, handle, &copy, 0, sizeof(copy));
+	IN(== -EINVAL, cubby_weak_copy, vans, handle, &copy, 1, sizeof(copy));
+	IN(!= handle, cubby_weak_seal, vans, handle);
+	IN(!= handle, cubby_weak_unseal, vans, handle);
+	IN(> 0, cubby_weak_print, vans, handle, text, sizeof(text));
+	IN(== CUBBY_WEAK_FORM_DECODED, cubby_weak_parse, vans, text, &parsed);
+	IN(== -EINVAL, cubby_weak_parse, vans, "van#", &parsed);
+	for (int i = 0; i < 2; i++)
+		IN(== 0, cubby_weak_watch, vans, handle, ignore, NULL, 0,
+		   &watches[i]);
+	IN(== 0, cubby_weak_unwatch, vans, watches[0]);
+	IN(== 0, cubby_weak_free, vans, handle);
+	IN(== -ESTALE, cubby_weak_free, vans, handle);
+	IN(== -ESTALE, cubby_weak_watch, vans, handle, ignore, NULL, 0,
+	   &watches[0]);
+	DO(cubby_free_rcu, vans, van_alloc(vans));
+	IN(>= 0, cubby_rcu_poll, vans);
+	IN(== 0, cubby_rcu_barrier, vans);
+}
+
+static void
+use_references(struct cubby_cache *vans)
+{
+	struct van *van = van_alloc(vans);
+	cubby_weak handle = handle_of(vans, van);
+
+	IN(== van, cubby_weak_upgrade, vans, handle);
+	IN(== van, cubby_ref_get, vans, van);
+	for (int i = 0; i < 3; i++)
+		DO(cubby_ref_put, vans, van);
+	IN(== NULL, cubby_weak_upgrade, vans, handle);
+	IN(== NULL, cubby_ref_get, vans, &van); /* a report */
+	IN(== 0, cubby_rcu_barrier, vans);
+}
+
+static void
+use_slots(struct cubby_cache *vans)
+{
+	struct van *first = van_alloc(vans), *second = van_alloc(vans);
+	const struct cubby_slot *slot;
+	uint64_t n_cleared;
+
+	if (cubby_layout_find_slot(&van_layout, "follows", &slot) != 0)
+		fail("no slot");
+	DO(cubby_weak_slot_clear, &first->follows);
+	DO(cubby_weak_slot_clear, &second->follows);
+	DO(cubby_weak_slot_set, &second->follows, handle_of(vans, first));
+	in_section = 1;
+	IN(== first, cubby_weak_slot_get, &second->follows, vans);
+	in_section = 0;
+	IN(== first, cubby_weak_slot_upgrade, &second->follows, vans);
+	DO(cubby_ref_put, vans, first);
+	DO(cubby_weak_slot_copy, &first->follows, &second->follows);
+	IN(!= CUBBY_WEAK_NULL, cubby_weak_slot_handle, &first->follows);
+	DO(cubby_free, vans, first);
+	IN(== 0, cubby_weak_sweep, vans, slot, vans, &n_cleared);
+	if (n_cleared != 1)
+		fail("sweep");
+	DO(cubby_free, vans, second);
+}
+
+static void
+use_weak(void)
+{
+	struct cubby_cache *vans = make_vans(0), *counted = make_vans(1);
+
+	use_handles(vans);
+	use_handles(counted);
+	use_references(counted);
+	use_slots(counted);
+	IN(== 0, cubby_cache_shrink, vans, NULL);
+	(void)handle_of(vans, van_alloc(vans));
+	IN(== 0, cubby_cache_destroy_force, vans);
+	IN(== 0, cubby_cache_destroy, counted);
+}
+
 static void *
 use_in_a_thread(void *cache)
 {
@@ -261,6 +445,7 @@ main(void)
 	use_questions(cache);
 	use_reserve(cache);
 	use_staged();
+	use_weak();
 	if (pthread_create(&thread, NULL, use_in_a_thread, cache) != 0 ||
 	    pthread_join(thread, NULL) != 0)
 		fail("thread");

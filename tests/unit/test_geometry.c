@@ -77,15 +77,17 @@ setup(void **state)
 /* ----------------------------- sizes: G1, G2, G3 ------------------------- */
 
 static size_t
-naive_align(size_t object_bytes, size_t asked)
+naive_align(size_t object_bytes, size_t asked, bool with_prefix)
 {
 	size_t align = 1;
 
 	if (asked != 0)
-		return asked;
-	while (align < 16 && object_bytes % (2 * align) == 0)
-		align *= 2;
-	return align;
+		align = asked;
+	else
+		while (align < 16 && object_bytes % (2 * align) == 0)
+			align *= 2;
+	/* What is in front of an object is an aligned word. */
+	return with_prefix && align < 8 ? 8 : align;
 }
 
 static uint64_t
@@ -111,7 +113,7 @@ static void
 check_sizes(const struct geometry *geometry, size_t object_bytes,
 	    size_t asked_align, bool with_prefix)
 {
-	size_t align = naive_align(object_bytes, asked_align);
+	size_t align = naive_align(object_bytes, asked_align, with_prefix);
 	uint64_t prefix = with_prefix ? naive_multiple(8, align) : 0;
 	uint64_t content = (object_bytes < 8 ? 8 : object_bytes) + prefix;
 	uint64_t waste = geometry->cell_bytes - prefix - object_bytes;
@@ -249,6 +251,10 @@ geometry_known_sizes_have_their_cells(void **state)
 		{ 24, 0, true, 32, 8, 8, 2048 },
 		{ 32, 0, false, 32, 16, 0, 2048 },
 		{ 32, 0, true, 48, 16, 16, 1024 },
+		{ 1, 0, true, 16, 8, 8, 4096 },
+		{ 13, 0, true, 24, 8, 8, 2048 },
+		{ 20, 4, true, 32, 8, 8, 2048 },
+		{ 20, 1, true, 32, 8, 8, 2048 },
 		{ 40, 64, false, 64, 64, 0, 1024 },
 		{ 1, 4096, true, 8192, 4096, 4096, 8 },
 		{ 65536, 0, false, 65536, 16, 0, 1 },

@@ -38,6 +38,7 @@ typedef unsigned long word_alias;
 typedef char id_text[12];
 typedef int (*callback)(void *, int);
 typedef struct point *point_alias;
+typedef struct cubby_weak_slot weak_alias;
 
 #define EVERY_SLOTS(SLOT)                                                     \
 	SLOT(bool, flag, "")                                                  \
@@ -90,7 +91,12 @@ typedef struct point *point_alias;
 	SLOT(int(*)[4], array_pointer, "")                                    \
 	SLOT(int (*)(void), function, "")                                     \
 	SLOT(callback, function_alias, "")                                    \
-	SLOT(callback[2], function_array, "")
+	SLOT(callback[2], function_array, "")                                 \
+	SLOT(struct cubby_weak_slot, weak, "")                                \
+	SLOT(weak_alias, alias_weak, "")                                      \
+	SLOT(const struct cubby_weak_slot, const_weak, "")                    \
+	SLOT(struct cubby_weak_slot[2], weak_array, "")                       \
+	SLOT(struct cubby_weak_slot *, weak_pointer, "")
 
 CUBBY_LAYOUT(every, EVERY_SLOTS);
 
@@ -158,6 +164,11 @@ static const struct {
 	ROW(function, CUBBY_POINTER),
 	ROW(function_alias, CUBBY_POINTER),
 	ROW(function_array, CUBBY_OPAQUE),
+	ROW(weak, CUBBY_WEAK),
+	ROW(alias_weak, CUBBY_WEAK),
+	ROW(const_weak, CUBBY_WEAK),
+	ROW(weak_array, CUBBY_OPAQUE),
+	ROW(weak_pointer, CUBBY_POINTER),
 #undef ROW
 };
 
@@ -191,12 +202,13 @@ static void
 type_name_every_code_has_its_word(void **state)
 {
 	static const char *const words[] = {
-		"opaque", "bool", "i8",  "u8",  "i16", "u16",  "i32",
-		"u32",    "i64",  "u64", "f32", "f64", "text", "pointer",
+		"opaque", "bool", "i8",   "u8",      "i16",
+		"u16",    "i32",  "u32",  "i64",     "u64",
+		"f32",    "f64",  "text", "pointer", "weak",
 	};
 
 	(void)state;
-	assert_int_equal(N_ELEMENTS(words), CUBBY_POINTER + 1);
+	assert_int_equal(N_ELEMENTS(words), CUBBY_WEAK + 1);
 	for (uint32_t type = 0; type < N_ELEMENTS(words); type++)
 		assert_string_equal(cubby_type_name(type), words[type]);
 	assert_string_equal(cubby_type_name(N_ELEMENTS(words)), "?");
@@ -299,6 +311,70 @@ layout_at_the_limits_verifies(void **state)
 	assert_int_equal(cubby_layout_verify(&page_record_layout), 0);
 	assert_int_equal(largest_layout.object_bytes, CUBBY_OBJECT_BYTES_MAX);
 	assert_int_equal(cubby_layout_verify(&largest_layout), 0);
+}
+
+/* Layouts whose objects may have handles, of both kinds. */
+#define CAR_SLOTS(SLOT)                                                       \
+	SLOT(char[12], car_id, "for example CAR-1001")                        \
+	SLOT(struct cubby_weak_slot, trailer, "what it pulls")
+
+CUBBY_WEAK_LAYOUT(car, CAR_SLOTS);
+
+struct trailer {
+	uint64_t secret;
+	struct cubby_weak_slot puller;
+};
+
+#define TRAILER_SLOTS(SLOT) SLOT(struct cubby_weak_slot, puller, "")
+
+CUBBY_WEAK_LAYOUT_OF(trailer, TRAILER_SLOTS);
+
+static void
+weak_layout_has_the_option_and_its_slots(void **state)
+{
+	const struct cubby_slot *slot = NULL;
+
+	(void)state;
+	assert_int_equal(car_layout.options, CUBBY_LAYOUT_WEAK);
+	assert_int_equal(cubby_layout_verify(&car_layout), 0);
+	assert_int_equal(sizeof(struct car), 24);
+	assert_int_equal(cubby_layout_find_slot(&car_layout, "trailer", &slot),
+			 0);
+	assert_int_equal(slot->type, CUBBY_WEAK);
+	assert_int_equal(slot->offset_bytes, offsetof(struct car, trailer));
+	assert_int_equal(slot->size_bytes, 8);
+	assert_int_equal(slot->align_bytes, 8);
+	assert_int_equal(slot->options, 0);
+	assert_string_equal(car_layout.names->slots[1].c_type,
+			    "struct cubby_weak_slot");
+
+	assert_int_equal(trailer_layout.options, CUBBY_LAYOUT_WEAK);
+	assert_int_equal(cubby_layout_verify(&trailer_layout), 0);
+	assert_int_equal(trailer_layout.n_slots, 1);
+	assert_int_equal(trailer_layout.slots[0].offset_bytes,
+			 offsetof(struct trailer, puller));
+	assert_int_equal(trailer_layout.slots[0].type, CUBBY_WEAK);
+}
+
+/* Calling them is test_weak_slot's. */
+static void
+weak_layout_wrappers_have_their_types(void **state)
+{
+	int (*create)(struct cubby_cache **,
+		      const struct cubby_cache_attr *) = car_cache_create;
+	struct car *(*alloc)(struct cubby_cache *) = car_alloc;
+	cubby_weak (*of)(struct cubby_cache *,
+			 const struct car *) = car_weak_of;
+	struct car *(*get)(struct cubby_cache *, cubby_weak) = car_weak_get;
+	struct trailer *(*upgrade)(struct cubby_cache *,
+				   cubby_weak) = trailer_weak_upgrade;
+
+	(void)state;
+	assert_non_null(create);
+	assert_non_null(alloc);
+	assert_non_null(of);
+	assert_non_null(get);
+	assert_non_null(upgrade);
 }
 
 /* The wrappers have the documented types; calling them is test_cache's. */
@@ -429,6 +505,7 @@ BREAK(name_empty, made->names.name = "")
 BREAK(name_space, made->names.name = "big truck")
 BREAK(name_digit, made->names.name = "2cv")
 BREAK(options, made->layout.options = 1ull << 40)
+BREAK(options_beside_weak, made->layout.options = CUBBY_LAYOUT_WEAK | 6)
 BREAK(base, made->layout.base = &truck_layout)
 BREAK(align_0, made->layout.align_bytes = 0)
 BREAK(align_12, made->layout.align_bytes = 12)
@@ -448,7 +525,7 @@ BREAK(slot_name_twice, made->slot_names[2].name = "truck_id")
 BREAK(slot_c_type, made->slot_names[1].c_type = NULL)
 BREAK(slot_doc, made->slot_names[2].doc = NULL)
 BREAK(slot_options, made->slots[1].options = 6)
-BREAK(slot_type, made->slots[1].type = 14)
+BREAK(slot_type, made->slots[1].type = 15)
 BREAK(slot_empty, made->slots[0].size_bytes = 0)
 BREAK(slot_beyond, made->slots[2].offset_bytes = 32)
 BREAK(slot_wraps, made->slots[2].offset_bytes = UINT32_MAX - 7)
@@ -456,6 +533,8 @@ BREAK(slot_long, made->slots[0].size_bytes = 33)
 BREAK(slot_align_0, made->slots[1].align_bytes = 0)
 BREAK(slot_align_6, made->slots[1].align_bytes = 6)
 BREAK(slot_align_16, made->slots[1].align_bytes = 16)
+BREAK(slot_weak_align, made->slots[1].type = CUBBY_WEAK;
+      made->slots[1].align_bytes = 4)
 BREAK(slot_misplaced, made->slots[1].offset_bytes = 12)
 BREAK(overlap_tail, made->slots[0].size_bytes = 17)
 BREAK(overlap_same, made->slots[2].offset_bytes = 16)
@@ -486,7 +565,10 @@ static const struct violation violations[] = {
 	  "layout 'big truck': its name is not an " IDENTIFIER },
 	{ break_name_digit, "layout '2cv': its name is not an " IDENTIFIER },
 	{ break_options, "layout 'truck': options 0x10000000000 are not known "
-			 "to this version of Cubby: must be 0" },
+			 "to this version of Cubby: clear them" },
+	{ break_options_beside_weak,
+	  "layout 'truck': options 0x6 are not known "
+	  "to this version of Cubby: clear them" },
 	{ break_base, "layout 'truck': a base is not known to this version of "
 		      "Cubby: must be NULL" },
 	{ break_align_0, "layout 'truck': align_bytes 0 is not a power of two "
@@ -527,7 +609,7 @@ static const struct violation violations[] = {
 	  "layout 'truck': slot 'lat' (offset 16, 8 bytes) has options 0x6, "
 	  "which are not known to this version of Cubby: must be 0" },
 	{ break_slot_type, "layout 'truck': slot 'lat' (offset 16, 8 bytes) "
-			   "has the unknown type 14" },
+			   "has the unknown type 15" },
 	{ break_slot_empty, "layout 'truck': slot 'truck_id' (offset 0, 0 "
 			    "bytes) is empty: must have 1 byte or more" },
 	{ break_slot_beyond, "layout 'truck': slot 'lon' (offset 32, 8 bytes) "
@@ -547,6 +629,10 @@ static const struct violation violations[] = {
 	{ break_slot_align_16,
 	  "layout 'truck': slot 'lat' (offset 16, 8 bytes) has align_bytes "
 	  "16, more than the layout's 8" },
+	{ break_slot_weak_align,
+	  "layout 'truck': slot 'lat' (offset 16, 8 bytes) has type weak, "
+	  "which is read and written atomically, but align_bytes 4: must be 8 "
+	  "or more" },
 	{ break_slot_misplaced, "layout 'truck': slot 'lat' (offset 12, 8 "
 				"bytes) is not aligned to 8" },
 	{ break_overlap_tail,
@@ -594,6 +680,7 @@ verify_size_other_than_the_types_is_refused(void **state)
 		[CUBBY_I16] = 2,  [CUBBY_U16] = 2, [CUBBY_I32] = 4,
 		[CUBBY_U32] = 4,  [CUBBY_I64] = 8, [CUBBY_U64] = 8,
 		[CUBBY_F32] = 4,  [CUBBY_F64] = 8, [CUBBY_POINTER] = 8,
+		[CUBBY_WEAK] = 8,
 	};
 	struct made *made = *state;
 	struct cubby_slot *slot = &made->slots[0];
@@ -601,7 +688,7 @@ verify_size_other_than_the_types_is_refused(void **state)
 	for (uint16_t type = 0; type < N_ELEMENTS(sizes); type++) {
 		char detail[128];
 
-		*slot = (struct cubby_slot){ 0, 9, type, 1, 0 };
+		*slot = (struct cubby_slot){ 0, 9, type, 8, 0 };
 		if (sizes[type] == 0) {
 			assert_int_equal(cubby_layout_verify(&made->layout),
 					 0);
@@ -669,6 +756,8 @@ main(void)
 		cmocka_unit_test(
 			layout_of_struct_describes_the_listed_members),
 		cmocka_unit_test(layout_at_the_limits_verifies),
+		cmocka_unit_test(weak_layout_has_the_option_and_its_slots),
+		cmocka_unit_test(weak_layout_wrappers_have_their_types),
 		cmocka_unit_test(layout_wrappers_have_their_types),
 		cmocka_unit_test_setup(verify_good_layouts_are_accepted,
 				       setup),

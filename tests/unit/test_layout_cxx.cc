@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <new>
 
 static int n_cases;
 static int n_failed;
@@ -48,7 +49,10 @@ enum colour { red, green };
 	SLOT(int[4], array, "")                                               \
 	SLOT(point, by_value, "")                                             \
 	SLOT(const void *, pointer, "")                                       \
-	SLOT(int (*)(void), function, "")
+	SLOT(int (*)(void), function, "")                                     \
+	SLOT(cubby_weak_slot, weak, "")                                       \
+	SLOT(const struct cubby_weak_slot, const_weak, "")                    \
+	SLOT(cubby_weak_slot[2], weak_array, "")
 
 CUBBY_LAYOUT(every, EVERY_SLOTS);
 
@@ -81,6 +85,9 @@ test_every_type()
 		ROW(by_value, CUBBY_OPAQUE),
 		ROW(pointer, CUBBY_POINTER),
 		ROW(function, CUBBY_POINTER),
+		ROW(weak, CUBBY_WEAK),
+		ROW(const_weak, CUBBY_WEAK),
+		ROW(weak_array, CUBBY_OPAQUE),
 #undef ROW
 	};
 	const uint32_t n_expected = sizeof(expected) / sizeof(expected[0]);
@@ -147,6 +154,71 @@ test_layout_of()
 
 CUBBY_LAYOUT(truck, TRUCK_SLOTS);
 
+#define CAR_SLOTS(SLOT)                                                       \
+	SLOT(char[12], car_id, "")                                            \
+	SLOT(cubby_weak_slot, trailer, "what it pulls")
+
+CUBBY_WEAK_LAYOUT(car, CAR_SLOTS);
+
+/* With a constructor, so that it cannot be zeroed by hand. */
+struct trailer {
+	double weight;
+	cubby_weak_slot puller;
+	explicit trailer(double w) : weight(w), puller()
+	{
+	}
+};
+
+#define TRAILER_SLOTS(SLOT) SLOT(cubby_weak_slot, puller, "")
+
+CUBBY_WEAK_LAYOUT_OF(trailer, TRAILER_SLOTS);
+
+static void
+test_weak_layouts()
+{
+	cubby_cache *cars = nullptr, *trailers = nullptr;
+	cubby_cache_attr attr;
+
+	check(car_layout.options == CUBBY_LAYOUT_WEAK &&
+		      cubby_layout_verify(&car_layout) == 0 &&
+		      car_layout.slots[1].type == CUBBY_WEAK,
+	      "weak_layout_has_the_option_and_its_slot");
+	check(trailer_layout.options == CUBBY_LAYOUT_WEAK &&
+		      cubby_layout_verify(&trailer_layout) == 0 &&
+		      trailer_layout.slots[0].offset_bytes == 8,
+	      "weak_layout_of_class_has_the_option_and_its_slot");
+
+	cubby_cache_attr_init(&attr);
+	attr.weak = CUBBY_WEAK_STRONG;
+	bool made = car_cache_create(&cars, &attr) == 0 &&
+		    trailer_cache_create(&trailers, &attr) == 0;
+	check(made, "weak_cache_create_works");
+	if (!made)
+		return;
+
+	car *one = car_zalloc(cars);
+	trailer *load = new (trailer_alloc(trailers)) trailer(3.5);
+	cubby_weak handle = trailer_weak_of(trailers, load);
+	cubby_weak_slot_set(&one->trailer, cubby_weak_of(trailers, load));
+	check(handle != CUBBY_WEAK_NULL &&
+		      cubby_weak_slot_handle(&one->trailer) == handle,
+	      "weak_slot_holds_the_handle");
+	trailer *held = trailer_weak_upgrade(trailers, handle);
+	check(held == load && held->weight == 3.5,
+	      "weak_upgrade_gives_the_object");
+	cubby_ref_put(trailers, held);
+	check(cubby_weak_free(trailers, handle) == 0 &&
+		      trailer_weak_upgrade(trailers, handle) == nullptr,
+	      "weak_upgrade_of_a_dead_object_gives_nothing");
+	check(cubby_weak_slot_upgrade(&one->trailer, trailers) == nullptr &&
+		      cubby_weak_slot_handle(&one->trailer) == CUBBY_WEAK_NULL,
+	      "weak_slot_of_a_dead_object_is_cleared");
+	car_free(cars, one);
+	check(cubby_cache_destroy(cars) == 0 &&
+		      cubby_cache_destroy(trailers) == 0,
+	      "weak_caches_are_empty");
+}
+
 static void
 test_object_life()
 {
@@ -199,6 +271,7 @@ main()
 {
 	test_every_type();
 	test_layout_of();
+	test_weak_layouts();
 	test_object_life();
 	test_suggestion();
 	std::printf("1..%d\n", n_cases);

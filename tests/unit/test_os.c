@@ -208,6 +208,31 @@ os_decommit_used_pages_are_gone_but_reserved(void **state)
 	unmap(base, 2 * page_bytes());
 }
 
+/* Who looks at an address at any moment reads what was there, or zeroes. */
+static void
+os_decommit_readable_used_pages_read_as_zeroes(void **state)
+{
+	char *base = reserve(3 * page_bytes(), page_bytes());
+	int err;
+
+	(void)state;
+	commit(base, 3 * page_bytes());
+	memset(base, 0x55, 3 * page_bytes());
+	KEEPS_ERRNO(err = cubby__os_decommit_readable(base + page_bytes(),
+						      page_bytes()));
+	assert_int_equal(err, 0);
+	assert_false(is_resident(base + page_bytes()));
+	for (size_t i = 0; i < page_bytes(); i++)
+		assert_int_equal(base[page_bytes() + i], 0);
+	assert_int_equal(base[page_bytes() - 1], 0x55);
+	assert_int_equal(base[2 * page_bytes()], 0x55);
+	assert_int_equal(signal_of_writing(base + page_bytes()), SIGSEGV);
+	commit(base + page_bytes(), page_bytes());
+	assert_int_equal(base[page_bytes()], 0);
+	base[page_bytes()] = 1;
+	unmap(base, 3 * page_bytes());
+}
+
 static void
 os_drop_used_pages_read_as_zeroes(void **state)
 {
@@ -566,6 +591,8 @@ main(void)
 		cmocka_unit_test(os_commit_part_leaves_the_rest_alone),
 		cmocka_unit_test(os_commit_unmapped_is_enomem),
 		cmocka_unit_test(os_decommit_used_pages_are_gone_but_reserved),
+		cmocka_unit_test(
+			os_decommit_readable_used_pages_read_as_zeroes),
 		cmocka_unit_test(os_drop_used_pages_read_as_zeroes),
 		cmocka_unit_test(os_drop_locked_pages_go_or_are_kept_whole),
 		cmocka_unit_test(os_drop_unmapped_is_a_negative_errno),

@@ -203,6 +203,20 @@ columns_lead_to_the_fields_they_name(void **state)
 	CHECK(n_walks);
 	CHECK(n_chunks);
 	CHECK(bookkeeping_bytes);
+	CHECK(n_idle_in_blocks);
+	CHECK(n_idle_in_depot);
+	CHECK(n_reserved);
+	CHECK(n_retired);
+	CHECK(n_deferred);
+	CHECK(deferred_bytes);
+	CHECK(oldest_deferred_ms);
+	CHECK(n_deferred_peak);
+	CHECK(n_reclaimed);
+	CHECK(n_grace_periods);
+	CHECK(n_overruns);
+	CHECK(n_stalls);
+	CHECK(weak_mode);
+	CHECK(n_watches);
 #undef CHECK
 }
 

@@ -8,6 +8,7 @@
  * each worker at the same time; then all stand still and what the library says
  * is compared with what the workers know.
  */
+#include "unit/fake_flavor.h"
 #include "unit/with_cache.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ enum {
 	N_SAMPLES = 8,
 	ALL_EVERY = 50, /* rounds: ask about every object */
 	REPORT_EVERY = 10,
+	BARRIER_EVERY = 7,
 	LINE_BYTES = 128
 };
 
@@ -94,6 +96,12 @@ on_dtor(void *object, void *context)
 
 /* ---------------------------------- kinds --------------------------------- */
 
+#define CELLS .init = on_init, .fini = on_fini
+#define OBJECTS .ctor = on_ctor, .dtor = on_dtor
+#define WEAK(mode) .weak = CUBBY_WEAK_##mode
+/* Nobody but the program reclaims. */
+#define WAITS .rcu = &fake_flavor, .reclaim = CUBBY_RECLAIM_POLL
+
 struct kind {
 	const char *name;
 	size_t object_bytes;
@@ -105,20 +113,25 @@ static const struct kind kinds[] = {
 	{ "plain", 64, N_HELD_MAX, ATTR() },
 	{ "small", 8, N_HELD_MAX, ATTR() },
 	{ "odd", 13, N_HELD_MAX, ATTR() },
-	{ "init", 48, N_HELD_MAX, ATTR(.init = on_init, .fini = on_fini) },
-	{ "ctor", 48, N_HELD_MAX, ATTR(.ctor = on_ctor, .dtor = on_dtor) },
-	{ "both", 3000, 300,
-	  ATTR(.init = on_init, .fini = on_fini, .ctor = on_ctor,
-	       .dtor = on_dtor) },
+	{ "init", 48, N_HELD_MAX, ATTR(CELLS) },
+	{ "ctor", 48, N_HELD_MAX, ATTR(OBJECTS) },
+	{ "both", 3000, 300, ATTR(CELLS, OBJECTS) },
 	{ "objects", 64, N_HELD_MAX, ATTR(.max_objects = 1000) },
 	{ "bytes", 200, N_HELD_MAX, ATTR(.max_bytes = 200000) },
-	{ "limited", 48, N_HELD_MAX,
-	  ATTR(.max_objects = 77, .init = on_init, .fini = on_fini) },
+	{ "limited", 48, N_HELD_MAX, ATTR(.max_objects = 77, CELLS) },
 	{ "large", 20000, 60, ATTR() },
 	{ "giant", 70000, 20, ATTR() },
 	{ "prefault", 128, N_HELD_MAX, ATTR(.prefault_objects = 5000) },
 	{ "huge", 256, N_HELD_MAX, ATTR(.flags = CUBBY_CACHE_HUGE_PAGES) },
 	{ "zero", 40, N_HELD_MAX, ATTR(.flags = CUBBY_CACHE_ZERO) },
+	{ "reuse", 40, N_HELD_MAX, ATTR(WEAK(REUSE)) },
+	{ "strong", 40, N_HELD_MAX, ATTR(WEAK(STRONG), CELLS, OBJECTS) },
+	{ "rcu", 40, N_HELD_MAX, ATTR(WEAK(RCU), WAITS, OBJECTS) },
+	{ "push", 24, N_HELD_MAX, ATTR(WEAK(RCU), WAITS) },
+	{ "counted", 40, N_HELD_MAX,
+	  ATTR(WEAK(RCU), .is_strong = 1, WAITS, OBJECTS) },
+	{ "late", 70000, 20, ATTR(WEAK(RCU), WAITS) },
+	{ "walked", 40, N_HELD_MAX, ATTR(WAITS, OBJECTS) },
 };
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -129,7 +142,9 @@ struct worker {
 	struct program *program;
 	uint64_t seed;
 	void *held[N_HELD_MAX];
+	bool taken[N_HELD_MAX]; /* has a handle */
 	size_t n_held;
+	size_t n_waiting, n_freed; /* since the last barrier; that must */
 	struct cubby_reserve *reserves[N_RESERVES];
 	struct cubby_walk *walks[N_WALKS];
 	void *gone[N_GONE];
@@ -145,7 +160,7 @@ struct program {
 	struct cubby_cache *cache;
 	size_t n_workers, n_calls; /* of each worker in a round */
 	uint64_t seed;
-	uint64_t n_live_peak;
+	uint64_t n_live_peak, n_deferred;
 	uint64_t n_rounds;
 	struct worker workers[N_WORKERS_MAX];
 };
@@ -218,7 +233,20 @@ stamp(struct worker *worker, void *object)
 		claim(worker, last[0] == 0 && *(char *)object == 0,
 		      "not cleared");
 	memcpy(last, &object, sizeof(object));
+	if (worker->program->kind->attr.weak != 0)
+		worker->taken[worker->n_held] =
+			random_below(&worker->seed, 2) &&
+			cubby_weak_of(worker->program->cache, object) != 0;
 	worker->held[worker->n_held++] = object;
+}
+
+static bool
+has_walks(const struct worker *worker)
+{
+	for (size_t k = 0; k < N_WALKS; k++)
+		if (worker->walks[k] != NULL)
+			return true;
+	return false;
 }
 
 static void *
@@ -232,6 +260,9 @@ unhold(struct worker *worker)
 	      memcmp((char *)object + bytes - sizeof(object), &object,
 		     sizeof(object)) == 0,
 	      "overwritten");
+	worker->n_freed++;
+	worker->n_waiting += worker->taken[i] || has_walks(worker);
+	worker->taken[i] = worker->taken[worker->n_held - 1];
 	worker->held[i] = worker->held[--worker->n_held];
 	worker->gone[worker->n_gone++ % N_GONE] = object;
 	return object;
@@ -364,9 +395,7 @@ call_shrink(struct worker *worker)
 	else
 		err = cubby_shrink_all(NULL);
 	if (worker->program->n_workers == 1)
-		claim(worker,
-		      (err == -EBUSY) == (worker->walks[0] != NULL ||
-					  worker->walks[1] != NULL),
+		claim(worker, (err == -EBUSY) == has_walks(worker),
 		      "shrink and walks");
 }
 
@@ -415,7 +444,7 @@ random_call(struct worker *worker)
 
 /* Every object that some worker holds, sorted. */
 struct census {
-	size_t n, n_reserved, n_walks;
+	size_t n, n_reserved, n_walks, n_waiting, n_freed;
 	void *objects[N_WORKERS_MAX * N_HELD_MAX];
 };
 
@@ -439,6 +468,8 @@ take_census(const struct program *program, struct census *census)
 		       worker->n_held * sizeof(void *));
 		census->n += worker->n_held;
 		census->n_reserved += n_reserved_of(worker);
+		census->n_waiting += worker->n_waiting;
+		census->n_freed += worker->n_freed;
 		for (size_t k = 0; k < N_WALKS; k++)
 			census->n_walks += worker->walks[k] != NULL;
 	}
@@ -461,7 +492,8 @@ check_sums(const struct cubby_cache_stats *s)
 	assert_int_equal(s->n_cells,
 			 s->n_live + s->n_idle_in_blocks + s->n_idle_in_depot +
 				 s->n_reserved + s->n_free + s->n_returned +
-				 s->n_retired); /* S1 */
+				 s->n_deferred + s->n_retired); /* S1 */
+	assert_int_equal(s->deferred_bytes, s->n_deferred * s->cell_bytes);
 	assert_int_equal(s->reserved_bytes,
 			 s->committed_bytes + s->uncommitted_bytes); /* S2 */
 	assert_true(s->populated_bytes <= s->committed_bytes);       /* S3 */
@@ -492,6 +524,14 @@ check_stats(struct program *program, const struct census *census)
 	assert_int_equal(stats.n_reserved, census->n_reserved);
 	assert_int_equal(stats.n_walks, census->n_walks);
 	assert_int_equal(stats.n_retired, 0);
+	if (program->kind->attr.rcu == NULL || program->n_workers == 1)
+		assert_int_equal(stats.n_deferred, program->kind->attr.rcu ?
+							   census->n_waiting :
+							   0);
+	else /* somebody else's walk may have been open */
+		assert_in_range(stats.n_deferred, census->n_waiting,
+				census->n_freed);
+	program->n_deferred = stats.n_deferred;
 	assert_true(stats.n_live_peak >= program->n_live_peak);
 	program->n_live_peak = stats.n_live_peak;
 	if (cubby_cache_verify(program->cache) != 0)
@@ -572,10 +612,20 @@ check_calls(const struct program *program, const struct census *census)
 {
 	assert_int_equal(calls.n_faults, 0);
 	if (program->kind->attr.ctor != NULL)
-		assert_int_equal(calls.n_ctor - calls.n_dtor, census->n);
+		assert_int_equal(calls.n_ctor - calls.n_dtor,
+				 census->n + program->n_deferred);
 	if (program->kind->attr.init != NULL)
 		assert_true(calls.n_init - calls.n_fini >=
 			    census->n + census->n_reserved);
+}
+
+/* Once in a while all that waits comes back. */
+static void
+end_grace_period(struct program *program)
+{
+	assert_ok(cubby_rcu_barrier(program->cache));
+	for (size_t i = 0; i < program->n_workers; i++)
+		program->workers[i].n_waiting = program->workers[i].n_freed = 0;
 }
 
 static void
@@ -583,6 +633,8 @@ check(struct program *program)
 {
 	static struct census census;
 
+	if (program->n_rounds % BARRIER_EVERY == 0)
+		end_grace_period(program);
 	program->n_rounds++;
 	for (size_t i = 0; i < program->n_workers; i++)
 		if (program->workers[i].fault != NULL)

@@ -127,7 +127,8 @@ stats_of(struct cubby_cache *cache)
 	assert_int_equal(stats.n_cells,
 			 stats.n_live + stats.n_idle_in_blocks +
 				 stats.n_idle_in_depot + stats.n_reserved +
-				 stats.n_free + stats.n_returned);
+				 stats.n_free + stats.n_returned +
+				 stats.n_deferred + stats.n_retired);
 	assert_int_equal(stats.is_exact, 1);
 	assert_int_equal(stats.reserved_bytes,
 			 stats.committed_bytes + stats.uncommitted_bytes);

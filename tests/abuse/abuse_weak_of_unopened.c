@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handle of a cell that was never opened.
+ *
+ * env: CUBBY_OPTIONS=front=none
+ * expect-signal: SIGABRT
+ * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ \(cell 5000\) was never allocated; free what cubby_alloc\(\) returned, once, before its cache is destroyed
+ */
+#include "weak_cache.h"
+
+int
+main(void)
+{
+	struct cubby_cache *trucks = abuse_weak_cache("truck",
+						      CUBBY_WEAK_REUSE, NULL);
+	char *truck = cubby_alloc(trucks);
+
+	return cubby_weak_of(trucks,
+			     truck + 5000 * cubby_cache_cell_bytes(trucks)) !=
+	       CUBBY_WEAK_NULL;
+}

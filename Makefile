@@ -4,7 +4,7 @@
 # $(O), which is build/$(VARIANT).
 #
 # Yours to set: CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS, DESTDIR prefix libdir
-# includedir, O, V=1 (show commands), WERROR=1, T=name (one test), JOBS.
+# includedir datadir, O, V=1 (show commands), WERROR=1, T=name (one test), JOBS.
 
 VARIANT ?= release
 O ?= build/$(VARIANT)
@@ -14,6 +14,7 @@ JOBS ?= 2
 prefix ?= /usr/local
 libdir ?= $(prefix)/lib
 includedir ?= $(prefix)/include
+datadir ?= $(prefix)/share
 pkgconfigdir ?= $(libdir)/pkgconfig
 cmakedir ?= $(libdir)/cmake/cubby
 INSTALL ?= install
@@ -87,13 +88,31 @@ say = $(if $(quiet),,@printf '  %-5s %s\n' $(1) '$(patsubst $(O)/%,%,$@)')
 # -------------------------------- sources ---------------------------------
 
 LIB_SRC := $(sort $(wildcard lib/*.c))
-LIB_HDR := $(sort $(wildcard include/cubby/*.h include/cubby/*/*.h))
+RCU_HDR := include/cubby/rcu.h
+LIB_HDR := $(sort $(filter-out $(RCU_HDR),\
+	$(wildcard include/cubby/*.h include/cubby/*/*.h)))
 LIB_O := $(LIB_SRC:%.c=$(O)/%.o)
 LIB_LO := $(LIB_SRC:%.c=$(O)/%.lo)
 
 STATIC := $(O)/libcubby.a
 SHARED_REAL := $(O)/libcubby.so.$(VERSION)
 SHARED := $(O)/libcubby.so
+
+# libcubby-rcu, and the tests that use flavours, are for where this compiler
+# finds liburcu; the others need nothing of it.
+URCU := liburcu-bp
+URCU_CFLAGS := $(shell pkg-config --cflags $(URCU) 2> /dev/null)
+URCU_LIBS := $(shell pkg-config --libs $(URCU) 2> /dev/null)
+HAS_URCU := $(if $(URCU_LIBS),$(shell printf '%s\n' \
+	'#include <urcu/urcu-bp.h>' 'int main(void) { return 0; }' | \
+	$(CC) $(URCU_CFLAGS) -x c -o /dev/null - $(URCU_LIBS) 2> /dev/null && \
+	echo yes))
+RCU_SRC := $(sort $(wildcard lib/rcu/*.c))
+RCU_STATIC := $(O)/libcubby-rcu.a
+RCU_SHARED_REAL := $(O)/libcubby-rcu.so.$(VERSION)
+RCU_SHARED := $(O)/libcubby-rcu.so
+RCU_SONAME := libcubby-rcu.so.$(firstword $(subst ., ,$(VERSION)))
+WITH_RCU := $(and $(RCU_SRC),$(HAS_URCU))
 
 # A test program is tests/<kind>/<prefix>_*.c, the prefix being the kind but
 # for unit tests; what is in tests/support is linked into all of them.
@@ -104,11 +123,22 @@ KINDS ?= $(KINDS_PROGRAM) $(if $(filter release,$(VARIANT)),$(KINDS_SCRIPT))
 
 TEST_SRC := $(sort $(foreach k,$(filter $(KINDS_PROGRAM),$(KINDS)),\
 	$(wildcard tests/$(k)/$(or $(PREFIX_$(k)),$(k))_*.c tests/$(k)/*.cc)))
+# What names a flavour is linked with all of them, and nothing else is.
+URCU_SRC := $(shell grep -lE '^\#include ("support/flavor\.h"|<urcu)' \
+	$(TEST_SRC) $(wildcard tests/support/*.c) /dev/null)
+URCU_SRC += tests/support/flavor.c
+ifeq ($(HAS_URCU),)
+TESTS_LEFT_OUT := $(filter $(URCU_SRC),$(TEST_SRC))
+TEST_SRC := $(filter-out $(URCU_SRC),$(TEST_SRC))
+endif
 TEST_BIN := $(patsubst %.c,$(O)/%,$(filter %.c,$(TEST_SRC)))
 TEST_BIN_CXX := $(patsubst %.cc,$(O)/%,$(filter %.cc,$(TEST_SRC)))
 TEST_SH := $(sort $(foreach k,$(filter $(KINDS_SCRIPT),$(KINDS)),\
 	$(wildcard tests/$(k)/test_*.sh)))
-TEST_SUPPORT := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/support/*.c)))
+TEST_SUPPORT := $(patsubst %.c,$(O)/%.o,$(sort $(filter-out $(URCU_SRC),\
+	$(wildcard tests/support/*.c))))
+TEST_URCU_SUPPORT := $(patsubst %.c,$(O)/%.o,$(sort $(filter $(URCU_SRC),\
+	$(wildcard tests/support/*.c))))
 TESTS := $(TEST_BIN) $(TEST_BIN_CXX) $(TEST_SH)
 ifneq ($(T),)
 TESTS := $(filter %/$(T) %/$(T).sh,$(TESTS))
@@ -121,15 +151,22 @@ RUN ?= check
 .DEFAULT_GOAL := all
 .PHONY: FORCE
 
-## all: both libraries
-## lib: both libraries
+## all: all libraries
+## lib: all libraries
 ## static: build/VARIANT/libcubby.a
 ## shared: build/VARIANT/libcubby.so and its links
-.PHONY: all lib static shared
+## rcu: build/VARIANT/libcubby-rcu.*, where liburcu-bp is
+.PHONY: all lib static shared rcu
 all: lib
-lib: static shared
+lib: static shared rcu
 static: $(STATIC)
 shared: $(SHARED)
+rcu: $(if $(WITH_RCU),$(RCU_STATIC) $(RCU_SHARED),$(if $(RCU_SRC),$(O)/no-urcu))
+
+# Said once a build folder.
+$(O)/no-urcu:
+	@mkdir -p $(@D)
+	@echo "  no $(URCU) for $(CC): libcubby-rcu is not built" | tee $@
 
 # Two files that are rewritten when what they hold changes: the commands, on
 # which every object depends, and the sources, on which the libraries do.
@@ -140,12 +177,13 @@ $(O)/flags: FORCE
 	$(call update,$(call quote,$(COMPILE)) $(call quote,$(COMPILE_CXX)) \
 		$(call quote,$(LINK)))
 $(O)/sources: FORCE
-	$(call update,$(LIB_SRC))
+	$(call update,$(LIB_SRC) $(RCU_SRC))
 
 # What a folder's objects are compiled with besides; tests see the internals.
 # The archive, too, may go into a plugin.
 $(O)/lib/%.o $(O)/lib/%.lo: MORE := -fvisibility=hidden
 $(O)/lib/%.o: MORE += -fPIC
+$(O)/lib/rcu/%.o $(O)/lib/rcu/%.lo: MORE += $(URCU_CFLAGS)
 $(O)/tests/%.o: MORE := -Ilib -Itests
 $(O)/tests/%.o: CXX_STD := -std=c++11
 $(O)/bench/%.o: CXX_STD := -std=c++17
@@ -183,15 +221,37 @@ $(O)/$(SONAME): $(SHARED_REAL)
 $(SHARED): $(O)/$(SONAME)
 	$(Q)ln -sf $(notdir $<) $@
 
+$(RCU_STATIC): $(RCU_SRC:%.c=$(O)/%.o) $(O)/sources
+	$(call say,AR)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $(filter %.o,$^)
+
+# nodelete: handlers of fork() are for ever, and so are caches with our flavour.
+$(RCU_SHARED_REAL): $(RCU_SRC:%.c=$(O)/%.lo) $(O)/sources lib/rcu/cubby-rcu.map
+	$(call say,LD)
+	$(Q)$(LINK) -shared $(Z_DEFS) -Wl,-z,nodelete -Wl,-soname,$(RCU_SONAME) \
+		-Wl,--version-script=lib/rcu/cubby-rcu.map -o $@ \
+		$(filter %.lo,$^) $(URCU_LIBS)
+
+$(O)/$(RCU_SONAME): $(RCU_SHARED_REAL)
+	$(Q)ln -sf $(notdir $<) $@
+
+$(RCU_SHARED): $(O)/$(RCU_SONAME)
+	$(Q)ln -sf $(notdir $<) $@
+
 # --------------------------------- tests ----------------------------------
 #
 # Tests link the archive, and so reach the internal symbols of their module.
 
 needs_cmocka = $(if $(filter $(O)/tests/unit/% $(O)/tests/stress/% \
 	$(O)/tests/oom/%,$@),-lcmocka)
+needs_urcu = $(if $(filter $(URCU_SRC:%.c=$(O)/%),$@),$(TEST_URCU_LIBS))
+TEST_URCU_LIBS := $(addprefix -lurcu-,memb mb qsbr bp common)
+TEST_URCU_BIN := $(patsubst %.c,$(O)/%,$(filter $(URCU_SRC),$(TEST_SRC)))
+$(TEST_URCU_BIN): $(TEST_URCU_SUPPORT)
 $(TEST_BIN): %: %.o $(TEST_SUPPORT) $(STATIC)
 	$(call say,LD)
-	$(Q)$(LINK) -o $@ $^ $(needs_cmocka) -lm
+	$(Q)$(LINK) -o $@ $^ $(needs_cmocka) $(needs_urcu) -lm
 
 $(TEST_BIN_CXX): %: %.o $(STATIC)
 	$(call say,LD)
@@ -204,12 +264,15 @@ tests: $(TESTS)
 ## check: every test of this VARIANT; T=name runs one, KINDS="unit oom" some
 check: $(TESTS) $(if $(filter %.sh,$(TESTS)),lib)
 	$(if $(TESTS),,$(error no test $(if $(T),is named $(T),is there)))
+	$(if $(TESTS_LEFT_OUT),@echo "no $(URCU): these do not run:" \
+		$(notdir $(TESTS_LEFT_OUT:%.c=%)))
 	@O=$(O) VARIANT=$(VARIANT) scripts/run-tests -j $(JOBS) -n $(RUN) $(TESTS)
 
 # The same tests, or the core of them, in other circumstances.
 CORE := unit stress
 MEMCHECK := valgrind -q --error-exitcode=99 --leak-check=full \
-	--errors-for-leak-kinds=definite --fair-sched=yes
+	--errors-for-leak-kinds=definite --fair-sched=yes \
+	--suppressions=$(CURDIR)/tests/support/memcheck.supp
 QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu
 
 ## check-debug: the same with every internal check compiled in
@@ -231,6 +294,8 @@ check-asan: how = VARIANT=asan KINDS="$(CORE)"
 check-tsan: how = VARIANT=tsan KINDS="$(CORE)"
 # gcc 12's TSan finds no room where addresses have 32 random bits.
 check-tsan: export WRAP = $(shell setarch -R true 2> /dev/null && echo setarch -R)
+check-tsan: export TSAN_OPTIONS := \
+	suppressions=$(CURDIR)/tests/support/rcu.supp $(TSAN_OPTIONS)
 check-memcheck: how = KINDS="$(CORE)"
 check-memcheck: export WRAP = $(MEMCHECK)
 check-chunks: how = KINDS="$(CORE)"
@@ -275,9 +340,11 @@ check-model:
 check-layers:
 	@scripts/check-layers
 check-house: lib
-	@scripts/check-house $(STATIC) $(SHARED)
-check-abi: shared
+	@scripts/check-house $(STATIC) $(SHARED) \
+		$(if $(WITH_RCU),$(RCU_STATIC) $(RCU_SHARED))
+check-abi: shared rcu
 	@scripts/check-abi $(SHARED)
+	$(if $(WITH_RCU),@scripts/check-abi $(RCU_SHARED))
 check-headers:
 	@scripts/check-headers
 check-sequences:
@@ -288,8 +355,9 @@ check-sequences:
 check-all:
 	@+scripts/check --no-install
 
-FORMATTED = $(sort $(wildcard include/cubby/*.h include/cubby/*/*.h lib/*.[ch] tests/*/*.[ch] \
-	tests/*/*.cc bench/*.[ch] bench/*.cc bench/*/*.[ch]))
+FORMATTED = $(sort $(wildcard include/cubby/*.h include/cubby/*/*.h lib/*.[ch] \
+	lib/*/*.[ch] tests/*/*.[ch] tests/*/*.cc bench/*.[ch] bench/*.cc \
+	bench/*/*.[ch] bench/*/*.cc))
 
 ## format: let clang-format rewrite the sources
 ## format-check: fail if `make format` would change something
@@ -305,22 +373,29 @@ format-check:
 # ------------------------------- benchmarks -------------------------------
 #
 # bench_*.c are programs over Google Benchmark, all but one; truck*.c are one
-# program, and what else is in bench/ goes into all of the former.  All use the
-# shared library, as a user would; libfloor.so is one that does nothing.
+# program, and what else is in bench/ goes into all of the former, but the rivals
+# of weak handles, which need liburcu and GObject, into bench_weak* only.  All use
+# the shared library, as a user would; libfloor.so is one that does nothing.
 
 BENCH_SRC := $(sort $(wildcard bench/bench_*.c))
 BENCH_ALONE := $(O)/bench/bench_threads
-BENCH_BIN := $(filter-out $(BENCH_ALONE),$(BENCH_SRC:%.c=$(O)/%))
+BENCH_WEAK := $(patsubst %.c,$(O)/%,$(filter bench/bench_weak%,$(BENCH_SRC)))
+BENCH_BIN := $(filter-out $(BENCH_ALONE) $(BENCH_WEAK),$(BENCH_SRC:%.c=$(O)/%))
 TRUCK_SRC := $(sort $(wildcard bench/truck*.c))
+RIVALS_WEAK := $(sort $(wildcard bench/rivals/weak_*.c))
 BENCH_SUPPORT := $(patsubst %.c,$(O)/%.o,$(filter-out $(BENCH_SRC) \
-	$(TRUCK_SRC),$(sort $(wildcard bench/*.c bench/rivals/*.c)))) \
-	$(O)/bench/gb.o
+	$(TRUCK_SRC) $(RIVALS_WEAK),$(sort $(wildcard bench/*.c \
+	bench/rivals/*.c)))) $(O)/bench/gb.o
+BENCH_WEAK_SUPPORT := $(RIVALS_WEAK:%.c=$(O)/%.o) $(O)/bench/rivals/weak_ptr.o
 BENCH_NEEDS_GB := $(O)/bench/gb.o $(O)/bench/context.o
 BENCH_LIBS := -lbenchmark -lstdc++ -lm
 GLIB = $(shell pkg-config $(1) glib-2.0)
+WEAK = $(shell pkg-config $(1) gobject-2.0 liburcu liburcu-bp liburcu-qsbr \
+	liburcu-cds)
 
 $(O)/bench/machine.o: MY_CPPFLAGS += -DBENCH_CFLAGS='"$(CFLAGS)"'
 $(O)/bench/truck_glib.o: MY_CPPFLAGS += $(call GLIB,--cflags)
+$(O)/bench/rivals/weak_%.o: MY_CPPFLAGS += $(call WEAK,--cflags)
 
 FLOOR := $(O)/bench/libfloor.so
 $(FLOOR): $(O)/bench/floor/floor.lo
@@ -331,6 +406,11 @@ $(BENCH_BIN): %: %.o $(BENCH_SUPPORT) $(SHARED) $(FLOOR)
 	$(call say,LD)
 	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..:$$ORIGIN' -o $@ $^ $(BENCH_LIBS)
 
+$(BENCH_WEAK): %: %.o $(BENCH_SUPPORT) $(BENCH_WEAK_SUPPORT) $(SHARED) $(FLOOR)
+	$(call say,LD)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..:$$ORIGIN' -o $@ $^ $(BENCH_LIBS) \
+		$(call WEAK,--libs)
+
 $(BENCH_ALONE): %: %.o $(filter-out $(BENCH_NEEDS_GB),$(BENCH_SUPPORT)) \
 		$(SHARED) $(FLOOR)
 	$(call say,LD)
@@ -340,6 +420,20 @@ $(O)/bench/truck: $(TRUCK_SRC:%.c=$(O)/%.o) $(SHARED)
 	$(call say,LD)
 	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $^ $(call GLIB,--libs) -lm
 
+$(O)/tests/unit/test_rcu_library: $(RCU_STATIC)
+
+# The event loop, and what it is tried with, which uses no library of ours.
+SERVER := $(O)/bench/server/server
+SERVER_LOAD := $(O)/bench/server/load
+SERVER_O := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard bench/server/*.c)))
+$(SERVER): $(filter-out $(SERVER_LOAD).o,$(SERVER_O)) $(SHARED)
+	$(call say,LD)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $^ -lurcu-memb
+
+$(SERVER_LOAD): $(SERVER_LOAD).o
+	$(call say,LD)
+	$(Q)$(LINK) -o $@ $^
+
 # The one unit test of something that is not in the library.
 $(O)/tests/unit/test_gb: $(O)/bench/gb.o
 $(O)/tests/unit/test_gb: needs_cmocka = -lcmocka $(BENCH_LIBS)
@@ -348,11 +442,13 @@ $(O)/tests/unit/test_gb: needs_cmocka = -lcmocka $(BENCH_LIBS)
 ## bench-quick: run them for a few minutes, to see that all works
 ## truck: build the truck comparison
 ## quickstart: run it: the table and the picture
-.PHONY: bench bench-quick truck quickstart
-bench: $(BENCH_BIN) $(BENCH_ALONE) truck
+## server: build the event loop whose events carry handles, and its clients
+.PHONY: bench bench-quick truck quickstart server
+bench: $(BENCH_BIN) $(BENCH_WEAK) $(BENCH_ALONE) truck server
 bench-quick: bench
 	@scripts/run-bench --quick --build $(O)
 truck: $(O)/bench/truck
+server: $(SERVER) $(SERVER_LOAD)
 quickstart:
 	@scripts/quickstart
 
@@ -362,26 +458,34 @@ quickstart:
 from_cmakedir = $(shell realpath -ms --relative-to=$(cmakedir) $(1))
 CMAKE_FILES := cubby-config.cmake cubby-config-version.cmake
 FILLED_IN := $(addprefix $(O)/,cubby.pc $(CMAKE_FILES))
+FILLED_IN_RCU := $(O)/cubby-rcu.pc
+SUPPRESSIONS := tests/support/rcu.supp tests/support/memcheck.supp
 $(FILLED_IN): $(O)/%: lib/%.in include/cubby/base.h FORCE
+	$(fill_in)
+$(FILLED_IN_RCU): $(O)/%: lib/rcu/%.in include/cubby/base.h FORCE
+	$(fill_in)
+define fill_in
 	@mkdir -p $(@D)
 	$(Q)sed -e 's|@prefix@|$(prefix)|' -e 's|@libdir@|$(libdir)|' \
 		-e 's|@includedir@|$(includedir)|' \
 		-e 's|@libdir_from_here@|$(call from_cmakedir,$(libdir))|' \
 		-e 's|@includedir_from_here@|$(call from_cmakedir,$(includedir))|' \
 		-e 's|@version@|$(VERSION)|' $< > $@
+endef
 
-## install: libraries, headers, cubby.pc and the CMake package to DESTDIR/prefix
+## install: libraries, headers, *.pc and the CMake package to DESTDIR/prefix
 ## uninstall: remove what install put there
-.PHONY: install uninstall
-install: lib $(FILLED_IN)
+.PHONY: install install-rcu uninstall
+install: lib $(FILLED_IN) $(if $(WITH_RCU),install-rcu)
 	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
-		$(DESTDIR)$(cmakedir)
+		$(DESTDIR)$(cmakedir) $(DESTDIR)$(datadir)/cubby
 	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(libdir)
 	$(INSTALL) -m 755 $(SHARED_REAL) $(DESTDIR)$(libdir)
 	ln -sf $(notdir $(SHARED_REAL)) $(DESTDIR)$(libdir)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(libdir)/libcubby.so
 	$(INSTALL) -m 644 $(O)/cubby.pc $(DESTDIR)$(pkgconfigdir)
 	$(INSTALL) -m 644 $(CMAKE_FILES:%=$(O)/%) $(DESTDIR)$(cmakedir)
+	$(INSTALL) -m 644 $(SUPPRESSIONS) $(DESTDIR)$(datadir)/cubby
 	@set -e; for header in $(LIB_HDR:include/%=%); do \
 		$(INSTALL) -D -m 644 include/$$header \
 			$(DESTDIR)$(includedir)/$$header; \
@@ -390,16 +494,27 @@ install: lib $(FILLED_IN)
 	elif [ -z "$(DESTDIR)" ]; then \
 		echo "run ldconfig as root, or set LD_LIBRARY_PATH=$(libdir)"; fi
 
+install-rcu: rcu $(FILLED_IN_RCU)
+	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir)
+	$(INSTALL) -m 644 $(RCU_STATIC) $(DESTDIR)$(libdir)
+	$(INSTALL) -m 755 $(RCU_SHARED_REAL) $(DESTDIR)$(libdir)
+	ln -sf $(notdir $(RCU_SHARED_REAL)) $(DESTDIR)$(libdir)/$(RCU_SONAME)
+	ln -sf $(RCU_SONAME) $(DESTDIR)$(libdir)/libcubby-rcu.so
+	$(INSTALL) -m 644 $(FILLED_IN_RCU) $(DESTDIR)$(pkgconfigdir)
+	$(INSTALL) -D -m 644 $(RCU_HDR) $(DESTDIR)$(includedir)/cubby/rcu.h
+
 uninstall:
-	rm -f $(DESTDIR)$(libdir)/libcubby.a $(DESTDIR)$(libdir)/libcubby.so \
-		$(DESTDIR)$(libdir)/$(SONAME) \
-		$(DESTDIR)$(libdir)/$(notdir $(SHARED_REAL)) \
+	rm -f $(foreach name,$(notdir $(STATIC) $(SHARED) $(SONAME) \
+		$(SHARED_REAL) $(RCU_STATIC) $(RCU_SHARED) $(RCU_SONAME) \
+		$(RCU_SHARED_REAL)),$(DESTDIR)$(libdir)/$(name)) \
 		$(DESTDIR)$(pkgconfigdir)/cubby.pc \
+		$(DESTDIR)$(pkgconfigdir)/cubby-rcu.pc \
 		$(CMAKE_FILES:%=$(DESTDIR)$(cmakedir)/%) \
-		$(LIB_HDR:include/%=$(DESTDIR)$(includedir)/%)
+		$(SUPPRESSIONS:tests/support/%=$(DESTDIR)$(datadir)/cubby/%) \
+		$(patsubst include/%,$(DESTDIR)$(includedir)/%,$(LIB_HDR) $(RCU_HDR))
 	rmdir $(DESTDIR)$(includedir)/cubby/inline \
 		$(DESTDIR)$(includedir)/cubby $(DESTDIR)$(cmakedir) \
-		2> /dev/null || true
+		$(DESTDIR)$(datadir)/cubby 2> /dev/null || true
 
 ## dist: build/cubby-VERSION.tar.gz of the last commit
 ## clean: remove everything that was built, in all variants

@@ -14,6 +14,7 @@
 #include "reclaim.h"
 #include "registry.h"
 #include "watch.h"
+#include "weak.h"
 #include "weak_plan.h"
 #include "weak_setup.h"
 
@@ -407,23 +408,33 @@ refuse_walk(const struct cubby_cache *cache)
 				cache->name);
 }
 
+/* @n_held: of them that are freed. */
 static int
-refuse_live(const struct cubby_cache *cache, uint64_t n_live, size_t n_named,
-	    const uint64_t *cells)
+refuse_live(const struct cubby_cache *cache, uint64_t n_live, uint64_t n_held,
+	    size_t n_named, const uint64_t *cells)
 {
 	char buffer[N_LIVE_NAMED * sizeof(", 0x0123456789abcdef")];
-	struct text names;
+	char held[sizeof("; 18446744073709551615 freed, and referenced still: "
+			 "cubby_ref_put() is missing")];
+	struct text names, rest;
 
 	cubby__text_init(&names, buffer, sizeof(buffer));
+	cubby__text_init(&rest, held, sizeof(held));
 	for (size_t i = 0; i < n_named; i++)
 		cubby__text_printf(&names, "%s%p", i ? ", " : "",
 				   region_object(&cache->region, cells[i]));
+	if (n_held != 0)
+		cubby__text_printf(&rest,
+				   "; %zu freed, and referenced still: "
+				   "cubby_ref_put() is missing",
+				   (size_t)n_held);
 	return cubby__error_set(
-		-CUBBY_ELIVE, "cache '%s' still has %zu live object%s: %s%s",
+		-CUBBY_ELIVE, "cache '%s' still has %zu live object%s: %s%s%s",
 		cache->name, (size_t)n_live, n_live == 1 ? "" : "s", buffer,
 		n_live > n_named ?
 			", ...; cubby_cache_report_live() names them all" :
-			"");
+			"",
+		n_held != 0 ? held : "");
 }
 
 /*
@@ -435,7 +446,7 @@ static int
 close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 {
 	uint64_t cells[N_LIVE_NAMED];
-	uint64_t n_walks, n_live, n_reserves, n_deferred;
+	uint64_t n_walks, n_live, n_reserves, n_deferred, n_held = 0;
 	size_t n_named = 0;
 	sigset_t saved;
 	int err = cubby__quiesce_begin(cache, &saved);
@@ -447,10 +458,11 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 	n_reserves = cache->front.n_reserves;
 	n_deferred = cubby__defer_count(cache);
 	n_live = cache->slabs.n_live - n_deferred - cache->weak.n_retired;
-	if (n_walks != 0 || n_reserves != 0 || (n_live != 0 && !force))
+	if (n_walks != 0 || n_reserves != 0 || (n_live != 0 && !force)) {
 		n_named = cubby__direct_next_live(cache, 0, N_LIVE_NAMED,
 						  cells);
-	else if (faults->n == 0 && n_deferred == 0)
+		n_held = cubby__weak_count_held(cache);
+	} else if (faults->n == 0 && n_deferred == 0)
 		cubby__quiesce_close(cache);
 	cubby__quiesce_end(cache, &saved);
 	if (n_walks != 0)
@@ -460,7 +472,7 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 					"cache '%s': a reserve of it is open",
 					cache->name);
 	if (n_live != 0 && !force)
-		return refuse_live(cache, n_live, n_named, cells);
+		return refuse_live(cache, n_live, n_held, n_named, cells);
 	if (n_deferred != 0)
 		return cubby__error_set(
 			-EBUSY,

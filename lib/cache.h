@@ -155,8 +155,9 @@ struct front {
  */
 struct defer {
 	/* Constant while LIVE. */
-	struct domain *domain;          /* NULL: the cache has no flavour */
-	uint64_t soft_cells, max_cells; /* 0: no limit */
+	struct domain *domain; /* NULL: the cache has no flavour */
+	uint64_t soft_cells, brake_cells;
+	uint64_t max_cells; /* 0: nothing is refused */
 	uint64_t stall_ns;
 	cubby_stall_fn on_stall;
 	struct cell_side *bits[2];
@@ -338,6 +339,10 @@ int cubby__direct_reserve(struct cubby_cache *cache, size_t n, void **objects,
  */
 void cubby__direct_unreserve(struct cubby_cache *cache, size_t n,
 			     void *const *objects, uint64_t *reserved);
+
+/* Is this the place of an object, and of which cell? */
+enum free_fault cubby__direct_find(const struct cubby_cache *cache,
+				   const void *object, uint64_t *ret_cell);
 
 /* Is this a live object, and in which cell?  Under the lock. */
 enum free_fault cubby__direct_check(const struct cubby_cache *cache,
@@ -562,5 +567,10 @@ int cubby__usable_or_error(const struct cubby_cache *cache, const char *call);
 void cubby__usable_report_free(const struct cubby_cache *cache,
 			       const void *address, uint64_t cell,
 			       enum free_fault fault);
+
+/* The same where it is found in the call that does it. */
+void cubby__usable_report_now(const struct cubby_cache *cache,
+			      const void *address, uint64_t cell,
+			      enum free_fault fault);
 
 #endif /* CUBBY__CACHE_H */

@@ -117,9 +117,11 @@ run_dtor(struct cubby_cache *cache, uint32_t number)
 	for (uint64_t i = it->n_begun; i < it->count; i++) {
 		if (cubby__reclaim_must_stop(cache))
 			return false;
+		cubby__reclaim_call_begins(cache);
 		__atomic_store_n(&it->n_begun, i + 1, __ATOMIC_RELAXED);
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		cache->dtor(objects[i], cache->context);
+		cubby__reclaim_call_ends(cache);
 	}
 	return true;
 }
@@ -253,12 +255,16 @@ reclaim_bits(struct cubby_cache *cache)
 	uint64_t n_all = 0, cell = 0;
 	unsigned n;
 
-	while (!cubby__reclaim_must_stop(cache) &&
-	       (n = take_bits(cache, &cell)) != 0) {
-		n_all += n;
-		if (cache->dtor != NULL)
+	while (!cubby__reclaim_must_stop(cache)) {
+		cubby__reclaim_call_begins(cache);
+		n = take_bits(cache, &cell);
+		if (n != 0 && cache->dtor != NULL)
 			cache->dtor(region_object(&cache->region, cell),
 				    cache->context);
+		cubby__reclaim_call_ends(cache);
+		n_all += n;
+		if (n == 0)
+			break;
 	}
 	if (n_all != 0)
 		cubby__direct_trim(cache, cache->n_kept_empty);

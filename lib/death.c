@@ -7,7 +7,6 @@
 
 #include "bits.h"
 #include "cache.h"
-#include "check.h"
 #include "defer.h"
 #include "hand.h"
 #include "report.h"
@@ -21,8 +20,25 @@
 
 MISUSE_ROW(CUBBY_MISUSE_REF_UNDERFLOW, "ref-underflow",
 	   "put each reference once");
+MISUSE_ROW(CUBBY_MISUSE_WEAK_OF_DEAD, "weak-of-dead",
+	   "who does not own an object asks cubby_weak_known()");
 
 /* -------------------------------- last steps ----------------------------- */
+
+/* As of corruption, debug builds tell of it at once, whatever lock is held. */
+static COLD void
+report_made_of_dead(struct cubby_cache *cache, const void *object,
+		    uint64_t cell)
+{
+#ifdef CUBBY_DEBUG
+	cubby__report_misuse(CUBBY_MISUSE_WEAK_OF_DEAD, cache->name, object,
+			     "a handle was made of object %p (cell %zu) after "
+			     "its free",
+			     object, (size_t)cell);
+#else
+	(void)cache, (void)object, (void)cell;
+#endif
+}
 
 bool
 cubby__death_settle(struct cubby_cache *cache, void *object, uint64_t cell)
@@ -35,8 +51,8 @@ cubby__death_settle(struct cubby_cache *cache, void *object, uint64_t cell)
 			       __ATOMIC_RELAXED);
 	word = seen;
 	if (unlikely(word & WEAK_TAKEN)) {
-		/* A handle was made of the dead: see cubby_weak_of(). */
-		CHECK_DEBUG(PLANTED(LATE_BUMP));
+		if (!PLANTED(LATE_BUMP))
+			report_made_of_dead(cache, object, cell);
 		word = weak_next_word(word);
 	}
 	if (cache->weak.is_strong)
@@ -108,7 +124,7 @@ end_seen_by_walks(struct cubby_cache *cache, void *object, uint64_t cell)
 	}
 	if (cache->front.block != 0 &&
 	    unlikely(cell_side_claim(cache->dying, cell))) {
-		cubby__usable_report_free(cache, object, cell, FREE_NOT_LIVE);
+		cubby__usable_report_now(cache, object, cell, FREE_NOT_LIVE);
 		return;
 	}
 	PLANT_DELAY(NO_WALK_GATE);
@@ -123,10 +139,23 @@ end_seen_by_walks(struct cubby_cache *cache, void *object, uint64_t cell)
 
 /* -------------------------------- first steps ---------------------------- */
 
-static void
+static COLD void
 report_dead(struct cubby_cache *cache, const void *object, uint64_t cell)
 {
-	cubby__usable_report_free(cache, object, cell, FREE_NOT_LIVE);
+	uint64_t word = cache->weak.is_strong ?
+				__atomic_load_n(strong_word(object),
+						__ATOMIC_RELAXED) :
+				0;
+
+	if ((word & DYING) && (word & HOLDS) != 0)
+		cubby__report_misuse(
+			CUBBY_MISUSE_DOUBLE_FREE, cache->name, object,
+			"object %p (cell %zu) was freed already, and exists "
+			"by %zu reference%s, which cubby_ref_put() ends",
+			object, (size_t)cell, (size_t)(word & HOLDS),
+			(word & HOLDS) == 1 ? "" : "s");
+	else
+		cubby__usable_report_now(cache, object, cell, FREE_NOT_LIVE);
 }
 
 /*
@@ -311,12 +340,27 @@ cubby__death_free_quickly(struct cubby_cache *cache, void *object)
 
 /* ---------------------------------- calls -------------------------------- */
 
+/* The cell of an object that is freed; false, and misuse is reported. */
+static bool
+find_cell(struct cubby_cache *cache, const void *object, uint64_t *ret_cell)
+{
+	enum free_fault fault;
+
+	if (likely(region_find_in_range(&cache->region, object, ret_cell) &&
+		   *ret_cell < cache->slabs.n_cells))
+		return true;
+	fault = cubby__direct_find(cache, object, ret_cell);
+	if (fault != FREE_OK)
+		cubby__usable_report_now(cache, object, *ret_cell, fault);
+	return fault == FREE_OK;
+}
+
 void
 cubby__death_free(struct cubby_cache *cache, void *object, bool waits)
 {
 	uint64_t cell;
 
-	if (!cubby__weak_find_cell(cache, object, &cell))
+	if (!find_cell(cache, object, &cell))
 		return;
 	if (unlikely(cache->front.block == 0 && !claim(cache, object))) {
 		report_dead(cache, object, cell);
@@ -441,7 +485,7 @@ cubby__ref_put_1(struct cubby_cache *cache, void *object, int32_t had)
 	int saved_errno = errno;
 	uint64_t cell;
 
-	if (cubby__weak_find_cell(cache, object, &cell))
+	if (cubby__weak_find_cell(cache, object, "cubby_ref_put", &cell))
 		after_put(cache, object, cell, had);
 	errno = saved_errno;
 }
@@ -454,7 +498,7 @@ cubby_ref_put(struct cubby_cache *cache, void *object)
 
 	if (object == NULL ||
 	    !cubby__weak_strong_usable(cache, "cubby_ref_put") ||
-	    !cubby__weak_find_cell(cache, object, &cell))
+	    !cubby__weak_find_cell(cache, object, "cubby_ref_put", &cell))
 		return;
 	had = drop(object);
 	if (had <= 0)

@@ -124,7 +124,7 @@ look_at_limits(struct cubby_cache *cache)
 	uint64_t n = n_waiting(cache);
 
 	cubby__reclaim_notify(cache, n > defer->soft_cells);
-	if (unlikely(defer->max_cells != 0 && n > defer->max_cells) &&
+	if (unlikely(n > defer->brake_cells) &&
 	    !cubby__reclaim_await(cache, FREE_WAIT_NS))
 		__atomic_add_fetch(&defer->n_overruns, 1, __ATOMIC_RELAXED);
 	cubby__defer_check_stall(cache);
@@ -282,7 +282,7 @@ defer_by_bit(struct cubby_cache *cache, void *object)
 		fault = FREE_NOT_LIVE;
 	cubby__lock_release(&cache->lock, &saved);
 	if (fault != FREE_OK)
-		cubby__usable_report_free(cache, object, cell, fault);
+		cubby__usable_report_now(cache, object, cell, fault);
 }
 
 static COLD void

@@ -380,9 +380,9 @@ cubby__direct_report(const struct cubby_cache *cache,
 }
 
 /* Which cell's object is it, if any was ever there? */
-static enum free_fault
-find_cell(const struct cubby_cache *cache, const void *object,
-	  uint64_t *ret_cell)
+enum free_fault
+cubby__direct_find(const struct cubby_cache *cache, const void *object,
+		   uint64_t *ret_cell)
 {
 	enum region_answer answer;
 
@@ -401,7 +401,7 @@ bool
 cubby__direct_find_locked(const struct cubby_cache *cache, const void *object,
 			  uint64_t *ret_cell, struct faults *faults)
 {
-	enum free_fault fault = find_cell(cache, object, ret_cell);
+	enum free_fault fault = cubby__direct_find(cache, object, ret_cell);
 
 	if (unlikely(fault != FREE_OK))
 		note_fault(faults, object, *ret_cell, fault);
@@ -433,7 +433,7 @@ enum free_fault
 cubby__direct_check_used(const struct cubby_cache *cache, const void *object,
 			 uint64_t *ret_cell)
 {
-	enum free_fault fault = find_cell(cache, object, ret_cell);
+	enum free_fault fault = cubby__direct_find(cache, object, ret_cell);
 
 	if (fault == FREE_OK && !cubby__slab_is_live(&cache->slabs, *ret_cell))
 		fault = FREE_NOT_LIVE;

@@ -123,26 +123,52 @@ cubby__reclaim_notify(struct cubby_cache *cache, bool urgent)
 /* ---------------------------------- rounds ------------------------------- */
 
 /*
- * A child of fork inherits what liburcu holds meanwhile, for ever: so forks wait
- * for us a while, and we for them.
+ * What a fork had better not come in the middle of.  A child inherits what
+ * liburcu holds inside of synchronize_rcu(), for ever; and as its memory is
+ * copied page by page while our threads run on, it would not know which objects'
+ * dtor has run.  So forks wait for us a while, and we for them.
  */
-void
-cubby__reclaim_synchronize(struct domain *domain)
+static void
+enter(uint32_t *n_inside)
 {
 	for (;;) {
 		uint32_t n_forks;
 
-		__atomic_add_fetch(&domain->n_in_sync, 1, __ATOMIC_SEQ_CST);
+		__atomic_add_fetch(n_inside, 1, __ATOMIC_SEQ_CST);
 		n_forks = __atomic_load_n(&n_forking, __ATOMIC_SEQ_CST);
-		if (n_forks == 0)
-			break;
-		__atomic_sub_fetch(&domain->n_in_sync, 1, __ATOMIC_SEQ_CST);
+		if (likely(n_forks == 0))
+			return;
+		__atomic_sub_fetch(n_inside, 1, __ATOMIC_SEQ_CST);
 		sleep_on(&n_forking, n_forks, 0);
 	}
+}
+
+/* It is 0 in a child that a handler of this thread has forked meanwhile. */
+static void
+leave(uint32_t *n_inside)
+{
+	if (__atomic_load_n(n_inside, __ATOMIC_SEQ_CST) != 0)
+		__atomic_sub_fetch(n_inside, 1, __ATOMIC_SEQ_CST);
+}
+
+void
+cubby__reclaim_call_begins(const struct cubby_cache *cache)
+{
+	enter(&cache->defer.domain->n_in_calls);
+}
+
+void
+cubby__reclaim_call_ends(const struct cubby_cache *cache)
+{
+	leave(&cache->defer.domain->n_in_calls);
+}
+
+void
+cubby__reclaim_synchronize(struct domain *domain)
+{
+	enter(&domain->n_in_sync);
 	domain->flavor->update_synchronize_rcu();
-	/* 0 in a child that a handler of this thread has forked meanwhile. */
-	if (__atomic_load_n(&domain->n_in_sync, __ATOMIC_SEQ_CST) != 0)
-		__atomic_sub_fetch(&domain->n_in_sync, 1, __ATOMIC_SEQ_CST);
+	leave(&domain->n_in_sync);
 	cubby__annotate_acquire(domain->flavor);
 }
 
@@ -458,6 +484,8 @@ stop(void)
 			cubby__os_nap(NS_PER_S / 1000);
 }
 
+static bool stops; /* at exit; under the lock of domains */
+
 static int
 find_domain(const struct rcu_flavor_struct *flavor, enum cubby_reclaim reclaim,
 	    struct domain **ret_domain)
@@ -467,8 +495,8 @@ find_domain(const struct rcu_flavor_struct *flavor, enum cubby_reclaim reclaim,
 
 		*ret_domain = domain;
 		if (!domain->is_used) {
-			if (i == 0)
-				atexit(stop);
+			if (!stops)
+				stops = atexit(stop) == 0;
 			return init_domain(domain, flavor, reclaim);
 		}
 		if (domain->flavor == flavor && domain->reclaim == reclaim)
@@ -613,9 +641,9 @@ cubby__reclaim_barrier(struct cubby_cache *cache)
 					cache->name);
 	if (!domain->is_qsbr && domain->flavor->read_ongoing())
 		return cubby__error_set(-EDEADLK,
-					"cache '%s': waiting for a grace "
-					"period in a read section, which it "
-					"would wait for",
+					"cache '%s': cubby_rcu_barrier() or "
+					"destroy in a read section would wait "
+					"for itself: leave the section first",
 					cache->name);
 	return reclaim_all(cache, domain, true);
 }
@@ -684,11 +712,13 @@ cubby_rcu_poll(struct cubby_cache *cache)
  * would register this thread, under a lock that its own hook holds.
  */
 static void
-wait_for_sync(const struct domain *domain)
+wait_until_outside(const struct domain *domain)
 {
 	uint64_t deadline_ns = cubby__os_now_ns() + FORK_WAIT_NS;
 
-	while (__atomic_load_n(&domain->n_in_sync, __ATOMIC_SEQ_CST) != 0 &&
+	while ((__atomic_load_n(&domain->n_in_sync, __ATOMIC_SEQ_CST) != 0 ||
+		(__atomic_load_n(&domain->n_in_calls, __ATOMIC_SEQ_CST) != 0 &&
+		 !round_is_mine(domain))) &&
 	       cubby__os_now_ns() < deadline_ns)
 		cubby__os_nap(FORK_NAP_NS);
 }
@@ -698,7 +728,7 @@ cubby__reclaim_fork_prepare(void)
 {
 	__atomic_add_fetch(&n_forking, 1, __ATOMIC_SEQ_CST);
 	for (size_t i = 0; i < DOMAINS_MAX && domains[i].is_used; i++)
-		wait_for_sync(&domains[i]);
+		wait_until_outside(&domains[i]);
 }
 
 void
@@ -744,6 +774,7 @@ cubby__reclaim_fork_child_begin(void)
 		domain->n_waiters = 0;
 		domain->n_taking = 0;
 		domain->n_in_sync = 0;
+		domain->n_in_calls = round_is_mine(domain);
 		if (round_is_mine(domain))
 			continue;
 		domain->round_owner = 0;

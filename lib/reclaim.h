@@ -33,8 +33,9 @@
  * take it: in the child what a round of another thread's had in hand goes back
  * to wait (collect.c), and the round is nobody's.
  *
- * Nor does fork wait for a round, but up to 30 ms for the end of a grace period,
- * outside of read sections: the child would inherit the locks of liburcu.  It has
+ * Nor does fork wait for a round, but up to 30 ms for the end of a grace period
+ * (outside of read sections) and of a dtor: the child would inherit the locks of
+ * liburcu, and could not know which dtor has run.  It has
  * a reclaimer of its own, begun by our fork handler.  The
  * rules of liburcu about fork are the program's: with other threads registered
  * in the parent, a grace period of memb, mb or qsbr in the child would wait for
@@ -75,6 +76,7 @@ struct domain {
 	uint32_t n_waiters;
 	uint32_t calls_back; /* dtor may be running */
 	uint32_t n_in_sync;  /* threads inside of synchronize_rcu() */
+	uint32_t n_in_calls; /* and inside of dtor */
 
 	/* Of the thread. */
 	uint64_t delay_ns;
@@ -122,6 +124,10 @@ int cubby__reclaim_barrier(struct cubby_cache *cache);
 
 /* The cache is closed and empty: no round will look at it again. */
 void cubby__reclaim_forget(struct cubby_cache *cache);
+
+/* Around dtor, and what says that it has begun. */
+void cubby__reclaim_call_begins(const struct cubby_cache *cache);
+void cubby__reclaim_call_ends(const struct cubby_cache *cache);
 
 /* A grace period, here and now. */
 void cubby__reclaim_synchronize(struct domain *domain);

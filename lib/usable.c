@@ -83,9 +83,9 @@ cubby__usable_or_error(const struct cubby_cache *cache, const char *call)
  * cell may have had two owners.
  */
 static const char *
-lateness(const struct cubby_cache *cache)
+lateness(const struct cubby_cache *cache, bool in_call)
 {
-	return cache != NULL && cache->front.block != 0 ?
+	return cache != NULL && cache->front.block != 0 && !in_call ?
 		       " (freed earlier; with CUBBY_OPTIONS=front=none it is "
 		       "found in the call)" :
 		       "";
@@ -93,7 +93,8 @@ lateness(const struct cubby_cache *cache)
 
 /* The address is in no cell of `cache` (or NULL); say where it is instead. */
 static void
-report_elsewhere(const struct cubby_cache *cache, const void *address)
+report_elsewhere(const struct cubby_cache *cache, const void *address,
+		 bool in_call)
 {
 	struct granule_owner owner;
 	const struct cubby_cache *other = NULL;
@@ -104,33 +105,33 @@ report_elsewhere(const struct cubby_cache *cache, const void *address)
 	if (other == NULL)
 		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, name, address,
 				     "%p lies in no cache%s", address,
-				     lateness(cache));
+				     lateness(cache, in_call));
 	else if (other == cache)
 		cubby__report_misuse(
 			CUBBY_MISUSE_FOREIGN_FREE, name, address,
 			"%p lies in this cache's range, but in no "
 			"cell of it%s",
-			address, lateness(cache));
+			address, lateness(cache, in_call));
 	else if (other->state == CACHE_LIVE)
 		cubby__report_misuse(CUBBY_MISUSE_WRONG_CACHE, name, address,
 				     "%p belongs to cache '%s'%s", address,
-				     other->name, lateness(cache));
+				     other->name, lateness(cache, in_call));
 	else
 		cubby__report_misuse(
 			CUBBY_MISUSE_FOREIGN_FREE, name, address,
 			"%p was in cache '%s', which was destroyed%s", address,
-			other->name, lateness(cache));
+			other->name, lateness(cache, in_call));
 }
 
-void
-cubby__usable_report_free(const struct cubby_cache *cache, const void *address,
-			  uint64_t cell, enum free_fault fault)
+static void
+report(const struct cubby_cache *cache, const void *address, uint64_t cell,
+       enum free_fault fault, bool in_call)
 {
 	const void *object;
 
 	switch (fault) {
 	case FREE_FOREIGN:
-		report_elsewhere(cache, address);
+		report_elsewhere(cache, address, in_call);
 		return;
 	case FREE_INTERIOR:
 		object = region_object(&cache->region, cell);
@@ -138,18 +139,34 @@ cubby__usable_report_free(const struct cubby_cache *cache, const void *address,
 			CUBBY_MISUSE_INTERIOR_FREE, cache->name, address,
 			"%p is %zd bytes into object %p (cell %zu)%s", address,
 			(const char *)address - (const char *)object, object,
-			(size_t)cell, lateness(cache));
+			(size_t)cell, lateness(cache, in_call));
 		return;
 	case FREE_UNOPENED:
 		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, cache->name,
 				     address,
 				     "%p (cell %zu) was never allocated%s",
-				     address, (size_t)cell, lateness(cache));
+				     address, (size_t)cell,
+				     lateness(cache, in_call));
 		return;
 	default:
 		cubby__report_misuse(CUBBY_MISUSE_DOUBLE_FREE, cache->name,
 				     address,
 				     "object %p (cell %zu) is already free%s",
-				     address, (size_t)cell, lateness(cache));
+				     address, (size_t)cell,
+				     lateness(cache, in_call));
 	}
+}
+
+void
+cubby__usable_report_free(const struct cubby_cache *cache, const void *address,
+			  uint64_t cell, enum free_fault fault)
+{
+	report(cache, address, cell, fault, false);
+}
+
+void
+cubby__usable_report_now(const struct cubby_cache *cache, const void *address,
+			 uint64_t cell, enum free_fault fault)
+{
+	report(cache, address, cell, fault, true);
 }

@@ -305,8 +305,8 @@ cubby_weak_watch(struct cubby_cache *cache, cubby_weak handle,
 		cubby_free(watches(), watch);
 		return cubby__error_set(err, "cache '%s': %s", cache->name,
 					err == -ESTALE ?
-						"the object of the handle is "
-						"dead" :
+						"the object is dead, or the "
+						"handle none of this cache's" :
 						"no memory for a watch");
 	}
 	*ret_watch = name;

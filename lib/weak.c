@@ -25,8 +25,13 @@ ERROR_ROW(ESTALE, "the object is dead: it was freed, here or elsewhere");
 
 MISUSE_ROW(CUBBY_MISUSE_WEAK_MODE, "weak-mode",
 	   "see the table of modes in cubby/weak.h");
-MISUSE_ROW(CUBBY_MISUSE_NO_SECTION, "no-section",
-	   "borrow between read_lock and read_unlock of the cache's flavour");
+MISUSE_ROW(
+	CUBBY_MISUSE_NO_SECTION, "no-section",
+	"borrow between read_lock and read_unlock of the cache's flavour, in "
+	"a thread that is registered with it (in QSBR: and online)");
+MISUSE_ROW(CUBBY_MISUSE_NOT_AN_OBJECT, "not-an-object",
+	   "pass the first byte of an object of this cache; cubby_cache_of() "
+	   "tells whose an address is");
 
 /* -------------------------------- the words ------------------------------ */
 
@@ -87,6 +92,21 @@ cubby__weak_is_retired(const struct cubby_cache *cache, uint64_t cell)
 		  DYING));
 }
 
+uint64_t
+cubby__weak_count_held(const struct cubby_cache *cache)
+{
+	uint64_t n = 0;
+
+	for (uint64_t cell = 0;
+	     cache->weak.is_strong && cell < cache->slabs.n_cells; cell++)
+		n += cubby__slab_is_live(&cache->slabs, cell) &&
+		     (__atomic_load_n(
+			      strong_word(region_object(&cache->region, cell)),
+			      __ATOMIC_RELAXED) &
+		      DYING) != 0;
+	return n;
+}
+
 void
 cubby__weak_for_each_retired(struct cubby_cache *cache,
 			     void (*visit)(void *context, const void *object),
@@ -114,12 +134,21 @@ cubby__weak_usable(struct cubby_cache *cache, const char *call)
 	return false;
 }
 
+/* What the handles of each mode are for. */
+static const char *const mode_uses[] = {
+	[CUBBY_WEAK_RCU] = "CUBBY_WEAK_RCU: take cubby_weak_get(), or create "
+			   "it with is_strong",
+	[CUBBY_WEAK_STRONG] = "CUBBY_WEAK_STRONG: take cubby_weak_upgrade() "
+			      "and cubby_ref_put()",
+	[CUBBY_WEAK_REUSE] = "CUBBY_WEAK_REUSE: take cubby_weak_copy()",
+};
+
 static COLD void
-report_mode(const struct cubby_cache *cache, const char *call,
-	    const char *wanted)
+report_mode(const struct cubby_cache *cache, const char *call)
 {
 	cubby__report_misuse(CUBBY_MISUSE_WEAK_MODE, cache->name, NULL,
-			     "%s() needs %s", call, wanted);
+			     "%s() on a cache of %s", call,
+			     mode_uses[cache->weak.mode]);
 }
 
 static bool
@@ -128,7 +157,7 @@ borrow_usable(struct cubby_cache *cache)
 	if (!cubby__weak_usable(cache, "cubby_weak_get"))
 		return false;
 	if (unlikely(cache->weak.mode != CUBBY_WEAK_RCU)) {
-		report_mode(cache, "cubby_weak_get", "CUBBY_WEAK_RCU");
+		report_mode(cache, "cubby_weak_get");
 		return false;
 	}
 #ifdef CUBBY_DEBUG
@@ -150,14 +179,50 @@ cubby__weak_strong_usable(struct cubby_cache *cache, const char *call)
 		return false;
 	if (likely(cache->weak.is_strong))
 		return true;
-	report_mode(cache, call,
-		    "CUBBY_WEAK_STRONG, or is_strong with CUBBY_WEAK_RCU");
+	report_mode(cache, call);
 	return false;
+}
+
+/* The address is in no cell of the cache; say where it is instead. */
+static COLD void
+report_elsewhere(const struct cubby_cache *cache, const void *object,
+		 const char *call)
+{
+	const struct cubby_cache *other = cubby_cache_of(object);
+
+	if (other != NULL && other != cache)
+		cubby__report_misuse(CUBBY_MISUSE_NOT_AN_OBJECT, cache->name,
+				     object, "%s(): %p is in cache '%s'", call,
+				     object, other->name);
+	else
+		cubby__report_misuse(CUBBY_MISUSE_NOT_AN_OBJECT, cache->name,
+				     object, "%s(): %p is in no cell of it",
+				     call, object);
+}
+
+static COLD void
+report_cell(const struct cubby_cache *cache, const void *address,
+	    uint64_t cell, const char *call)
+{
+	const char *object;
+
+	if (cell >= n_cells(cache)) {
+		cubby__report_misuse(CUBBY_MISUSE_NOT_AN_OBJECT, cache->name,
+				     address,
+				     "%s(): %p (cell %zu) was never allocated",
+				     call, address, (size_t)cell);
+		return;
+	}
+	object = region_object(&cache->region, cell);
+	cubby__report_misuse(CUBBY_MISUSE_NOT_AN_OBJECT, cache->name, address,
+			     "%s(): %p is %zd bytes into object %p (cell %zu)",
+			     call, address, (const char *)address - object,
+			     object, (size_t)cell);
 }
 
 bool
 cubby__weak_find_cell(struct cubby_cache *cache, const void *object,
-		      uint64_t *ret_cell)
+		      const char *call, uint64_t *ret_cell)
 {
 	enum region_answer answer = cubby__region_find(&cache->region, object,
 						       ret_cell);
@@ -165,12 +230,9 @@ cubby__weak_find_cell(struct cubby_cache *cache, const void *object,
 	if (likely(answer == REGION_OBJECT && *ret_cell < n_cells(cache)))
 		return true;
 	if (answer == REGION_OUTSIDE)
-		cubby__usable_report_free(cache, object, 0, FREE_FOREIGN);
+		report_elsewhere(cache, object, call);
 	else
-		cubby__usable_report_free(cache, object, *ret_cell,
-					  answer == REGION_OBJECT ?
-						  FREE_UNOPENED :
-						  FREE_INTERIOR);
+		report_cell(cache, object, *ret_cell, call);
 	return false;
 }
 
@@ -212,7 +274,7 @@ cubby_weak_of(struct cubby_cache *cache, const void *object)
 	      region_find_in_range(&cache->region, object, &cell) &&
 	      cell < n_cells(cache)) &&
 	    (!cubby__weak_usable(cache, "cubby_weak_of") ||
-	     !cubby__weak_find_cell(cache, object, &cell)))
+	     !cubby__weak_find_cell(cache, object, "cubby_weak_of", &cell)))
 		return CUBBY_WEAK_NULL;
 	if (cache->weak.is_strong) {
 		seen = take_strong(object);
@@ -234,7 +296,7 @@ cubby_weak_known(struct cubby_cache *cache, const void *object)
 	uint32_t seen;
 
 	if (object == NULL || !cubby__weak_usable(cache, "cubby_weak_known") ||
-	    !cubby__weak_find_cell(cache, object, &cell))
+	    !cubby__weak_find_cell(cache, object, "cubby_weak_known", &cell))
 		return CUBBY_WEAK_NULL;
 	seen = __atomic_load_n(word(cache, cell), __ATOMIC_ACQUIRE);
 	return seen & WEAK_TAKEN ?
@@ -404,7 +466,7 @@ cubby_ref_get(struct cubby_cache *cache, void *object)
 
 	if (object == NULL ||
 	    !cubby__weak_strong_usable(cache, "cubby_ref_get") ||
-	    !cubby__weak_find_cell(cache, object, &cell))
+	    !cubby__weak_find_cell(cache, object, "cubby_ref_get", &cell))
 		return NULL;
 	place = strong_word(object);
 	seen = __atomic_load_n(place, __ATOMIC_RELAXED);

@@ -130,7 +130,7 @@ uint32_t *cubby__weak_find_word(struct cubby_cache *cache, cubby_weak handle,
 
 /* The cell of an object; false, and misuse is reported, if it is none. */
 bool cubby__weak_find_cell(struct cubby_cache *cache, const void *object,
-			   uint64_t *ret_cell);
+			   const char *call, uint64_t *ret_cell);
 
 /* Has the cache handles?  Counted objects?  false: misuse is reported. */
 bool cubby__weak_usable(struct cubby_cache *cache, const char *call);
@@ -138,6 +138,9 @@ bool cubby__weak_strong_usable(struct cubby_cache *cache, const char *call);
 
 /* Will the cell never be used again?  Of a cell without an object. */
 bool cubby__weak_is_retired(const struct cubby_cache *cache, uint64_t cell);
+
+/* With the lock held: objects that are dead and exist by references. */
+uint64_t cubby__weak_count_held(const struct cubby_cache *cache);
 
 /*
  * With the lock held: visit the retired cells.  Reads all words, if there are

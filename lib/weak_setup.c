@@ -15,6 +15,7 @@
 #include <sys/random.h>
 
 #define SOFT_BYTES_DEFAULT MIB
+#define BRAKE_BYTES_DEFAULT (64 * MIB)
 #define STALL_MS_DEFAULT 1000
 
 /*
@@ -142,6 +143,10 @@ add_deferral(struct cubby_cache *cache, const struct cubby_cache_attr *attr)
 			SOFT_BYTES_DEFAULT);
 	defer->max_cells = limit_cells(cache, attr->max_deferred_objects,
 				       attr->max_deferred_bytes);
+	defer->brake_cells = defer->max_cells;
+	if (defer->brake_cells == 0)
+		defer->brake_cells = limit_cells(cache, 0,
+						 BRAKE_BYTES_DEFAULT);
 	defer->on_stall = attr->on_stall;
 	defer->stall_ns = (attr->stall_ms ? attr->stall_ms :
 					    STALL_MS_DEFAULT) *

@@ -23,8 +23,8 @@
  * other whose connection ends for no reason, is `lost`.
  *
  * Prints figures, "name value" a line.  Exits with 1 if an answer was wrong or
- * did not come, and with 0 although connections were lost.  A server that goes
- * away ends it all: `server_gone`.
+ * did not come, a connection was lost, or the server went away, which ends it
+ * all (`server_gone`); with 2 for options that make no sense.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -116,7 +116,7 @@ connect_to(unsigned port)
 					       INADDR_LOOPBACK) };
 	struct timeval patience = { .tv_sec = ANSWER_S };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int on = 1;
+	int on = 1, saved;
 
 	if (fd < 0)
 		err(1, "socket");
@@ -124,10 +124,23 @@ connect_to(unsigned port)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
 		if (errno != ECONNREFUSED && errno != ECONNRESET)
-			err(1, "connect");
+			err(1, "cannot connect to port %u", port);
+		saved = errno;
 		close(fd);
+		errno = saved;
 		return -1;
 	}
+	return fd;
+}
+
+/* Where there must be somebody. */
+static int
+connect_first(unsigned port)
+{
+	int fd = connect_to(port);
+
+	if (fd < 0)
+		err(1, "cannot connect to port %u", port);
 	return fd;
 }
 
@@ -597,8 +610,6 @@ run_rounds(void)
 	struct peer *victims = make_peers(config.n_victims);
 	struct peer *newcomers = make_peers(config.n_victims);
 
-	admin.fd = connect_to(config.admin);
-	admin.may_end = true;
 	for (unsigned i = 0; i < config.n_rounds && !is_gone(); i++)
 		kill_round(victims, newcomers);
 	for (unsigned i = 0; i < config.n_idle_rounds && !is_gone(); i++)
@@ -629,9 +640,24 @@ static const struct option options[] = {
 	{ "stay-rounds", required_argument, NULL, 'y' },
 	{ "victims", required_argument, NULL, 'v' },
 	{ "seed", required_argument, NULL, 's' },
+	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
+static const char usage[] =
+	"usage: load --port=P [--admin=Q] [--clients=4000] [--open=800]\n"
+	"            [--threads=2] [--rounds=20] [--idle-rounds=3]\n"
+	"            [--stay-rounds=3] [--victims=100] [--seed=1]\n"
+	"P and Q are what the server prints; without --admin no rounds.\n";
+
+static void
+refuse(void)
+{
+	fputs(usage, stderr);
+	exit(2);
+}
+
+/* NULL: help, or no option of ours, which getopt has said. */
 static unsigned *
 place_of(int option)
 {
@@ -657,14 +683,39 @@ place_of(int option)
 	case 's':
 		return &config.seed;
 	default:
-		fprintf(stderr,
-			"usage: load --port=P [--admin=Q] [--clients=4000] "
-			"[--open=800] [--threads=2]\n"
-			"            [--rounds=20] [--idle-rounds=3] "
-			"[--stay-rounds=3]\n"
-			"            [--victims=100] [--seed=1]\n");
-		exit(2);
+		return NULL;
 	}
+}
+
+static unsigned
+number(const char *text)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' ||
+	    value > UINT32_MAX)
+		errx(2, "%s: not a number from 0 to %u", text, UINT32_MAX);
+	return (unsigned)value;
+}
+
+static void
+read_options(int argc, char **argv)
+{
+	unsigned *place;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		place = place_of(option);
+		if (place == NULL)
+			refuse();
+		else
+			*place = number(optarg);
+	}
+	if (optind != argc || config.port == 0 || config.port > UINT16_MAX ||
+	    config.admin > UINT16_MAX || config.n_threads == 0 ||
+	    config.n_threads > THREADS_MAX || config.n_open < config.n_threads)
+		refuse();
 }
 
 /* As many open ones as there may be descriptors. */
@@ -687,14 +738,12 @@ limit_open(void)
 int
 main(int argc, char **argv)
 {
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-		*place_of(option) = (unsigned)strtoul(optarg, NULL, 10);
-	if (config.port == 0 || config.n_threads == 0 ||
-	    config.n_threads > THREADS_MAX || config.n_open < config.n_threads)
-		place_of('?');
+	read_options(argc, argv);
 	limit_open();
+	close(connect_first(config.port));
+	if (config.admin != 0)
+		admin = (struct peer){ .fd = connect_first(config.admin),
+				       .may_end = true };
 	churn_all();
 	if (config.admin != 0 && !is_gone())
 		run_rounds();
@@ -709,5 +758,6 @@ main(int argc, char **argv)
 	SAY(lost);
 	SAY(refused);
 	SAY(server_gone);
-	return total.wrong_answers != 0 || total.no_answers != 0;
+	return total.wrong_answers != 0 || total.no_answers != 0 ||
+	       total.lost != 0 || total.server_gone != 0;
 }

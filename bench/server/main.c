@@ -42,6 +42,7 @@ static const struct option options[] = {
 	{ "idle-ms", required_argument, NULL, 'i' },
 	{ "audit", required_argument, NULL, 'a' },
 	{ "port", required_argument, NULL, 'p' },
+	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 

@@ -79,7 +79,9 @@ struct rcu_flavor_struct;
  *
  * `init` and `ctor` return 0, or anything else to refuse: the allocation then
  * fails with ENOMEM and the cell is free as before.  All four run outside
- * every lock of Cubby's, on the thread whose call caused them.
+ * every lock of Cubby's, on the thread whose call caused them; but dtor of an
+ * object that has waited for a grace period on a thread of Cubby's, or the one
+ * that polls, and it must not wait for a grace period itself.
  */
 typedef int (*cubby_init_fn)(void *object, void *context);
 typedef void (*cubby_fini_fn)(void *object, void *context);
@@ -213,9 +215,10 @@ struct cubby_cache_attr {
 	 * else they need is 9 bytes a cell).  Above the soft limits the
 	 * reclaimer is woken at once (default: 1 MiB).  Above the hard ones a
 	 * thread that frees outside of a read section waits for the reclaimer,
-	 * up to 10 ms for each magazine, and then goes on; who polls does not
-	 * wait.  Above twice the hard ones allocations fail with ENOMEM.  0: no
-	 * hard limit.
+	 * up to 10 ms for each magazine (or object, where there are none), and
+	 * then goes on; who polls does not wait.  Above twice the hard ones
+	 * allocations fail with ENOMEM.  0: threads that free wait above 64
+	 * MiB, and nothing is refused.
 	 */
 	uint64_t soft_deferred_objects, soft_deferred_bytes;
 	uint64_t max_deferred_objects, max_deferred_bytes;

@@ -77,7 +77,9 @@ enum cubby_misuse_code {
 	CUBBY_MISUSE_CORRUPTION = 9,     /* corruption */
 	CUBBY_MISUSE_WEAK_MODE = 10,     /* weak-mode */
 	CUBBY_MISUSE_REF_UNDERFLOW = 11, /* ref-underflow */
-	CUBBY_MISUSE_NO_SECTION = 12     /* no-section; debug builds only */
+	CUBBY_MISUSE_NO_SECTION = 12,    /* no-section; debug builds only */
+	CUBBY_MISUSE_NOT_AN_OBJECT = 13, /* not-an-object */
+	CUBBY_MISUSE_WEAK_OF_DEAD = 14   /* weak-of-dead; debug builds only */
 };
 
 /* A report, as the hook gets it.  All pointers end with the hook's return. */

@@ -316,7 +316,8 @@ typedef uint64_t cubby_watch;
  * cache's own on_expire last.  Each exactly once, or never if it is cancelled.
  * A finalizer is also called when cubby_cache_destroy_force() ends the object.
  *
- * It must not free into or allocate from this cache.
+ * It must not free into or allocate from this cache, and a finalizer not use it
+ * at all.
  *
  * Returns 0; -ESTALE if the object is dead; -ENOMEM; -EINVAL for a NULL
  * function, unknown flags or a cache without handles; with a detail.

@@ -5,11 +5,13 @@
  *
  * env: CUBBY_OPTIONS=front=none,misuse=continue
  * expect-exit: 0
- * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 1\) is already free; it was freed twice, or freed through a stale pointer
+ * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 1\) was freed already, and exists by 1 reference, which cubby_ref_put\(\) ends; it was freed twice, or freed through a stale pointer
+ * expect-stderr: cubby: not-an-object: cache 'truck': cubby_weak_of\(\): 0x[0-9a-f]+ is 4 bytes into object 0x[0-9a-f]+ \(cell 0\); pass the first byte of an object of this cache; cubby_cache_of\(\) tells whose an address is
+ * expect-stderr: cubby: not-an-object: cache 'truck': cubby_weak_of\(\): 0x[0-9a-f]+ is in cache 'bus'; pass the first byte of an object of this cache; cubby_cache_of\(\) tells whose an address is
+ * expect-stderr: cubby: not-an-object: cache 'truck': cubby_ref_get\(\): 0x[0-9a-f]+ is in no cell of it; pass the first byte of an object of this cache; cubby_cache_of\(\) tells whose an address is
  * expect-stderr: cubby: interior-free: cache 'truck': 0x[0-9a-f]+ is 4 bytes into object 0x[0-9a-f]+ \(cell 0\); free the pointer that cubby_alloc\(\) returned
- * expect-stderr: cubby: wrong-cache: cache 'truck': 0x[0-9a-f]+ belongs to cache 'bus'; free it there, or with cubby_free_any\(\)
  * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache; free what cubby_alloc\(\) returned, once, before its cache is destroyed
- * expect-stderr: cubby: weak-mode: cache 'bus': cubby_ref_put\(\) needs CUBBY_WEAK_STRONG, or is_strong with CUBBY_WEAK_RCU; see the table of modes in cubby/weak\.h
+ * expect-stderr: cubby: weak-mode: cache 'bus': cubby_ref_put\(\) on a cache of CUBBY_WEAK_REUSE: take cubby_weak_copy\(\); see the table of modes in cubby/weak\.h
  */
 #include "weak_cache.h"
 

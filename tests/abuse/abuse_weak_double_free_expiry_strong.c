@@ -5,7 +5,7 @@
  * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
  * expect-stderr: expired
- * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free; it was freed twice, or freed through a stale pointer
+ * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) was freed already, and exists by 1 reference, which cubby_ref_put\(\) ends; it was freed twice, or freed through a stale pointer
  */
 #include "weak_cache.h"
 

@@ -3,7 +3,7 @@
  * cubby_weak_get() where that mode has none ends the program.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: weak-mode: cache 'truck': cubby_weak_get\(\) needs CUBBY_WEAK_RCU; see the table of modes in cubby/weak\.h
+ * expect-stderr: cubby: weak-mode: cache 'truck': cubby_weak_get\(\) on a cache of CUBBY_WEAK_STRONG: take cubby_weak_upgrade\(\) and cubby_ref_put\(\); see the table of modes in cubby/weak\.h
  */
 #include "weak_cache.h"
 

@@ -4,11 +4,11 @@
  *
  * env: CUBBY_OPTIONS=misuse=continue
  * expect-exit: 0
- * expect-stderr: cubby: weak-mode: cache 'counted': cubby_weak_get\(\) needs CUBBY_WEAK_RCU; see the table of modes in cubby/weak\.h
- * expect-stderr: cubby: weak-mode: cache 'copied': cubby_weak_get\(\) needs CUBBY_WEAK_RCU; see the table of modes in cubby/weak\.h
- * expect-stderr: cubby: weak-mode: cache 'copied': cubby_weak_upgrade\(\) needs CUBBY_WEAK_STRONG, or is_strong with CUBBY_WEAK_RCU; see the table of modes in cubby/weak\.h
- * expect-stderr: cubby: weak-mode: cache 'copied': cubby_ref_get\(\) needs CUBBY_WEAK_STRONG, or is_strong with CUBBY_WEAK_RCU; see the table of modes in cubby/weak\.h
- * expect-stderr: cubby: weak-mode: cache 'copied': cubby_ref_put\(\) needs CUBBY_WEAK_STRONG, or is_strong with CUBBY_WEAK_RCU; see the table of modes in cubby/weak\.h
+ * expect-stderr: cubby: weak-mode: cache 'counted': cubby_weak_get\(\) on a cache of CUBBY_WEAK_STRONG: take cubby_weak_upgrade\(\) and cubby_ref_put\(\); see the table of modes in cubby/weak\.h
+ * expect-stderr: cubby: weak-mode: cache 'copied': cubby_weak_get\(\) on a cache of CUBBY_WEAK_REUSE: take cubby_weak_copy\(\); see the table of modes in cubby/weak\.h
+ * expect-stderr: cubby: weak-mode: cache 'copied': cubby_weak_upgrade\(\) on a cache of CUBBY_WEAK_REUSE: take cubby_weak_copy\(\); see the table of modes in cubby/weak\.h
+ * expect-stderr: cubby: weak-mode: cache 'copied': cubby_ref_get\(\) on a cache of CUBBY_WEAK_REUSE: take cubby_weak_copy\(\); see the table of modes in cubby/weak\.h
+ * expect-stderr: cubby: weak-mode: cache 'copied': cubby_ref_put\(\) on a cache of CUBBY_WEAK_REUSE: take cubby_weak_copy\(\); see the table of modes in cubby/weak\.h
  * expect-stderr: cubby: weak-mode: cache 'counted': cubby_free_rcu\(\) on a cache without a flavour of RCU; see the table of modes in cubby/weak\.h
  * expect-stderr: cubby: weak-mode: cache 'copied': cubby_free_rcu\(\) on a cache without a flavour of RCU; see the table of modes in cubby/weak\.h
  */

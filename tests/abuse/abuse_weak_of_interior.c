@@ -4,7 +4,7 @@
  *
  * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
- * expect-stderr: cubby: interior-free: cache 'truck': 0x[0-9a-f]+ is 4 bytes into object 0x[0-9a-f]+ \(cell 0\); free the pointer that cubby_alloc\(\) returned
+ * expect-stderr: cubby: not-an-object: cache 'truck': cubby_weak_of\(\): 0x[0-9a-f]+ is 4 bytes into object 0x[0-9a-f]+ \(cell 0\); pass the first byte of an object of this cache; cubby_cache_of\(\) tells whose an address is
  */
 #include "weak_cache.h"
 

@@ -4,7 +4,7 @@
  *
  * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
- * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ \(cell 5000\) was never allocated; free what cubby_alloc\(\) returned, once, before its cache is destroyed
+ * expect-stderr: cubby: not-an-object: cache 'truck': cubby_weak_of\(\): 0x[0-9a-f]+ \(cell 5000\) was never allocated; pass the first byte of an object of this cache; cubby_cache_of\(\) tells whose an address is
  */
 #include "weak_cache.h"
 

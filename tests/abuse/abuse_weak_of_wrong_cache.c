@@ -4,7 +4,7 @@
  *
  * env: CUBBY_OPTIONS=front=none
  * expect-signal: SIGABRT
- * expect-stderr: cubby: wrong-cache: cache 'truck': 0x[0-9a-f]+ belongs to cache 'bus'; free it there, or with cubby_free_any\(\)
+ * expect-stderr: cubby: not-an-object: cache 'truck': cubby_weak_of\(\): 0x[0-9a-f]+ is in cache 'bus'; pass the first byte of an object of this cache; cubby_cache_of\(\) tells whose an address is
  */
 #include "weak_cache.h"
 

@@ -3,7 +3,7 @@
  * cubby_weak_upgrade() where that mode has none ends the program.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: weak-mode: cache 'truck': cubby_weak_upgrade\(\) needs CUBBY_WEAK_STRONG, or is_strong with CUBBY_WEAK_RCU; see the table of modes in cubby/weak\.h
+ * expect-stderr: cubby: weak-mode: cache 'truck': cubby_weak_upgrade\(\) on a cache of CUBBY_WEAK_REUSE: take cubby_weak_copy\(\); see the table of modes in cubby/weak\.h
  */
 #include "weak_cache.h"
 

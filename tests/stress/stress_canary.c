@@ -28,8 +28,8 @@
 #include "support/aviary.h"
 #include "support/flavor.h"
 
-#define N_OPERATIONS 8000 /* of a thread */
-#define N_OPERATIONS_SLOW 2500
+#define N_OPERATIONS 3000 /* of a thread */
+#define N_OPERATIONS_SLOW 1000
 #define N_TIMES_AT_ONCE 8 /* where nothing waits for grace periods */
 #define DISTURB_PAUSE_US 200
 

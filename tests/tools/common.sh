@@ -24,6 +24,8 @@ plant_library() {
 	cp -r "$root/Makefile" "$root/scripts" "$tree"
 	mkdir -p "$tree/lib"
 	cp "$root"/lib/*.in "$tree/lib"
+	mkdir -p "$tree/tests/support"
+	cp "$root"/tests/support/*.supp "$tree/tests/support"
 	plant include/cubby/base.h <<- 'END'
 		#define CUBBY_VERSION_MAJOR 3
 		#define CUBBY_VERSION_MINOR 4

@@ -21,7 +21,9 @@ if ! echo '#include <urcu/urcu-memb.h>' |
 fi
 
 flags=(-D_GNU_SOURCE -O1 -g -Wall -Werror -Iinclude -pthread)
+# shellcheck disable=SC2034 # by name, below
 static=("$O/libcubby.a")
+# shellcheck disable=SC2034
 shared=("$O/libcubby.so" "-Wl,-rpath,$O")
 urcu=(-lurcu-memb -lurcu-mb -lurcu-qsbr -lurcu-bp -lurcu-common)
 for kind in static shared; do

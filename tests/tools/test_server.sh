@@ -101,15 +101,41 @@ wait_until_accepted() { # NUMBER
 	exec 3>&-
 }
 
-ask() { # OPTION...: the clients
-	local status=0
+# The clients: their exit is 1 if a figure says that something was wrong.
+ask() { # OPTION...
+	local status=0 want=0 name
 	"$tree/load" --port="$port" "$@" > "$tree/load.out" \
 		2> "$tree/load.err" || status=$?
-	((status == 0)) || {
-		fault "the clients' exit is $status"
+	for name in lost server_gone; do
+		[ "$(figure load.out $name)" = 0 ] || want=1
+	done
+	((status == want)) || {
+		fault "the clients' exit is $status, expected $want"
 		cat "$tree/load.out" "$tree/load.err"
 	}
 }
+
+# What cannot be begun is said, and nothing else happens.
+refuses() { # STATUS TEXT COMMAND...
+	local status=0 run="${*:3}"
+	"${@:3}" > "$tree/out" 2>&1 || status=$?
+	[ $status = "$1" ] || fault "exit is $status, expected $1"
+	grep -qe "$2" "$tree/out" || {
+		fault "does not say $2:"
+		cat "$tree/out"
+	}
+}
+
+for program in server load; do
+	refuses 2 "^usage: $program" "$tree/$program" --help
+	! grep -e unrecognized "$tree/out" || fault "$program knows no --help"
+	refuses 2 "^usage: $program" "$tree/$program" --nonsense=1
+	refuses 2 "^usage: $program" "$tree/$program" --port
+	refuses 2 'x: not a number' "$tree/$program" --port=x
+done
+refuses 2 '^usage: load' "$tree/load"
+# Port 1 is nobody's.
+refuses 1 '^load: cannot connect to port 1: ' "$tree/load" --port=1
 
 # All of it: churn, and rounds that provoke stale events.
 provoke() { # OPTION...
@@ -219,7 +245,9 @@ for mode in rcu strong; do
 	wait_until_accepted $N_OPEN
 	stop
 	expect server.out wrong -eq 0
-	wait $clients || fault "the clients' exit is $?"
+	status=0
+	wait $clients || status=$?
+	((status == 1)) || fault "the clients' exit is $status, expected 1"
 	expect load.out server_gone -eq 1
 done
 
@@ -236,6 +264,8 @@ ask --clients=400 --open=100
 stop
 expect server.out accept_pauses -gt 0
 expect server.out accepted -gt 128
+expect load.out wrong_answers -eq 0
+expect load.out no_answers -eq 0
 
 echo "$n_faults faults"
 ((n_faults == 0))

@@ -16,15 +16,15 @@ HANG_S=20
 # "number name variant scale case flags" of each bug; the names are for the
 # reader.  Upgrades that are compiled into the program have no bugs.
 plants='
-12 no-grace     release 100  borrow_memb_thread*   -
-13 late-bump    release 100  borrow_memb_thread*   -
-14 wrap         release 100  upgrade_*             -DCUBBY_GENERATION_BITS=6
-15 relaxed      tsan    100  borrow_memb_thread*   -
-16 split-word   release 100  upgrade_*             -DCUBBY_NO_WEAK_INLINE
-17 add-undo     release 100  upgrade_*             -DCUBBY_NO_WEAK_INLINE
-18 no-floor     release 100  copy_*                -DCUBBY_GENERATION_BITS=6
-19 no-walk-gate release 100  pointers_memb_thread* -
-20 lost-watch   release 1000 borrow_memb_thread*   -'
+12 no-grace     release  270  borrow_memb_thread*   -
+13 late-bump    release  270  borrow_memb_thread*   -
+14 wrap         release  270  upgrade_*             -DCUBBY_GENERATION_BITS=6
+15 relaxed      tsan     270  borrow_memb_thread*   -
+16 split-word   release  270  upgrade_*             -DCUBBY_NO_WEAK_INLINE
+17 add-undo     release  270  upgrade_*             -DCUBBY_NO_WEAK_INLINE
+18 no-floor     release  270  copy_*                -DCUBBY_GENERATION_BITS=6
+19 no-walk-gate release  270  pointers_memb_thread* -
+20 lost-watch   release 2700 borrow_memb_thread*   -'
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -36,6 +36,17 @@ static uint64_t n_may_be_lost;
 
 static bool is_in_child;
 
+/* Whether a sheaf is left alone, which takes 100 ms. */
+static bool is_patient = true;
+
+/* Under ThreadSanitizer a child has no thread of ours. */
+static void
+need_a_thread_in_children(void)
+{
+	if (test_on_tsan())
+		skip_case("a child has no threads under ThreadSanitizer");
+}
+
 static pid_t
 fork_by_the_rules(void)
 {
@@ -55,6 +66,7 @@ fork_by_the_rules(void)
 	if (was_registered)
 		join_flavor();
 	is_in_child |= pid == 0;
+	is_patient = is_patient && !(is_in_child && test_on_tsan());
 	return pid;
 }
 
@@ -130,9 +142,6 @@ check_dtors(uint64_t n_live)
 			(unsigned long)n, (unsigned long)n_dead);
 	REQUIRE(n + 1 + n_may_be_lost >= n_dead);
 }
-
-/* Whether a sheaf is left alone, which takes 100 ms. */
-static bool is_patient = true;
 
 /*
  * After a fork, in the child and in the parent: the cache is whole, and goes on.
@@ -280,6 +289,7 @@ fork_while_idle_is_no_stall(void **state)
 	pid_t pid;
 
 	(void)state;
+	need_a_thread_in_children();
 	join_flavor();
 	cache = MAKE_RCU_CACHE(.on_stall = count_stall, .stall_ms = 200);
 	free_taken(cache, N_SOME);
@@ -685,6 +695,7 @@ fork_in_a_handler_goes_on_in_both(void **state)
 	uint64_t random = 1;
 
 	(void)state;
+	need_a_thread_in_children();
 	make_held((struct cubby_cache_attr){ .dtor = NULL });
 	signal(SIGALRM, fork_in_handler);
 	for (uint64_t i = 0; i < scaled(15); i++) {

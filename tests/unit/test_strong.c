@@ -355,13 +355,13 @@ get_and_put_of_what_is_no_object_is_misuse(void **state)
 
 	begin_misuse();
 	assert_null(cubby_ref_get(cache, object + 1));
-	assert_one_report(CUBBY_MISUSE_INTERIOR_FREE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	assert_null(cubby_ref_get(cache, &room[1]));
-	assert_one_report(CUBBY_MISUSE_FOREIGN_FREE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	assert_null(cubby_ref_get(cache, stranger));
-	assert_one_report(CUBBY_MISUSE_WRONG_CACHE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	(cubby_ref_put)(cache, &room[1]);
-	assert_one_report(CUBBY_MISUSE_FOREIGN_FREE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	assert_int_equal(room[0], 0);
 	cubby_ref_put(plain, stranger);
 	assert_one_report(CUBBY_MISUSE_WEAK_MODE);

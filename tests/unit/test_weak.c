@@ -91,7 +91,7 @@ known_gives_the_handle_that_was_made_of_a_live_object(void **state)
 	begin_misuse();
 	assert_int_equal(cubby_weak_known(cache, (char *)object + 1),
 			 CUBBY_WEAK_NULL);
-	assert_one_report(CUBBY_MISUSE_INTERIOR_FREE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	end_misuse();
 	drop_cache(cache);
 }
@@ -661,13 +661,13 @@ of_what_is_no_object_is_misuse(void **state)
 
 	begin_misuse();
 	assert_int_equal(cubby_weak_of(cache, object + 8), CUBBY_WEAK_NULL);
-	assert_one_report(CUBBY_MISUSE_INTERIOR_FREE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	assert_int_equal(cubby_weak_of(cache, object - 1), CUBBY_WEAK_NULL);
 	n_reports = 0; /* in front of a counted object, else nowhere */
 	assert_int_equal(cubby_weak_of(cache, &object), CUBBY_WEAK_NULL);
-	assert_one_report(CUBBY_MISUSE_FOREIGN_FREE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	assert_int_equal(cubby_weak_of(cache, stranger), CUBBY_WEAK_NULL);
-	assert_one_report(CUBBY_MISUSE_WRONG_CACHE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	assert_int_equal(cubby_weak_of(other, stranger), CUBBY_WEAK_NULL);
 	assert_one_report(CUBBY_MISUSE_WEAK_MODE);
 	end_misuse();

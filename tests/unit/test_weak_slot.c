@@ -159,7 +159,7 @@ slot_set_of_what_is_no_object_empties_it(void **state)
 	begin_misuse();
 	cubby_weak_slot_set(&node->left, cubby_weak_of(leaves, leaf));
 	cubby_weak_slot_set(&node->left, cubby_weak_of(leaves, node));
-	assert_one_report(CUBBY_MISUSE_WRONG_CACHE);
+	assert_one_report(CUBBY_MISUSE_NOT_AN_OBJECT);
 	assert_int_equal(cubby_weak_slot_handle(&node->left), CUBBY_WEAK_NULL);
 	cubby_weak_slot_set(&node->left, cubby_weak_of(leaves, leaf));
 	cubby_weak_slot_set(&node->left, cubby_weak_of(nodes, node));

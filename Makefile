@@ -27,6 +27,13 @@ SONAME := libcubby.so.$(firstword $(subst ., ,$(VERSION)))
 #
 # A variant is a compiler, an optimisation level and the flags that make it
 # what it is; the last stay even where the user's CFLAGS replace the level.
+#
+## VARIANT=release: the one to use, and what make builds unless it is told
+## VARIANT=debug: with checks inside, and of each call of a handle
+## VARIANT=clang: as release, by clang
+## VARIANT=asan: as debug, with AddressSanitizer and UBSan
+## VARIANT=tsan: with ThreadSanitizer
+## VARIANT=aarch64: as release, by a cross compiler
 
 VARIANTS := release debug clang asan tsan aarch64
 ifeq ($(filter $(VARIANT),$(VARIANTS)),)
@@ -459,6 +466,10 @@ from_cmakedir = $(shell realpath -ms --relative-to=$(cmakedir) $(1))
 CMAKE_FILES := cubby-config.cmake cubby-config-version.cmake
 FILLED_IN := $(addprefix $(O)/,cubby.pc $(CMAKE_FILES))
 FILLED_IN_RCU := $(O)/cubby-rcu.pc
+# What programs are compiled with, too: CUBBY_DEBUG, in the variants that have it.
+DEFINES := $(VARIANT_CPPFLAGS_$(VARIANT))
+no :=
+one_space := $(no) $(no)
 SUPPRESSIONS := tests/support/rcu.supp tests/support/memcheck.supp
 $(FILLED_IN): $(O)/%: lib/%.in include/cubby/base.h FORCE
 	$(fill_in)
@@ -470,6 +481,9 @@ define fill_in
 		-e 's|@includedir@|$(includedir)|' \
 		-e 's|@libdir_from_here@|$(call from_cmakedir,$(libdir))|' \
 		-e 's|@includedir_from_here@|$(call from_cmakedir,$(includedir))|' \
+		-e 's| *@defines@|$(DEFINES:%=$(one_space)%)|' \
+		-e 's|@defined@|$(DEFINES:-D%=%)|' \
+		-e 's|@urcu_libs@|$(subst $(one_space),;,$(strip $(URCU_LIBS)))|' \
 		-e 's|@version@|$(VERSION)|' $< > $@
 endef
 
@@ -529,8 +543,10 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
-		awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
+	@for words in '[a-z-]*' 'VARIANT=[a-z0-9]*'; do \
+		sed -n "s/^## \($$words\): /\1\t/p" \
+			$(firstword $(MAKEFILE_LIST)); \
+	done | awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
 
 ifneq ($(wildcard $(O)),)
 -include $(shell find $(O) -name '*.d')

@@ -22,6 +22,13 @@
 /* Cells with bits that are given back in one go, if there is no dtor. */
 #define BITS_PER_VISIT 256
 
+/* Debug builds see whether a handle was made of the dead. */
+#ifdef CUBBY_DEBUG
+#define LOOKS_AT_ALL true
+#else
+#define LOOKS_AT_ALL PLANTED(LATE_BUMP)
+#endif
+
 /* --------------------------- before the grace period --------------------- */
 
 /* Partial sheaves of all blocks: false if the cache does not stand still. */
@@ -85,12 +92,14 @@ cubby__collect_begin(struct cubby_cache *cache, uint64_t now,
 				       __ATOMIC_SEQ_CST) != 0;
 	uint64_t opened, n_cells;
 	sigset_t saved;
+	bool is_stuck;
 
 	opened = __atomic_load_n(&defer->opened_ns, __ATOMIC_RELAXED);
-	defer->is_stuck = (all ||
-			   (opened != 0 && now >= opened + SWEEP_AGE_NS)) &&
-			  !sweep(cache);
-	if (defer->is_stuck) /* then once more, later */
+	is_stuck = (all || (opened != 0 && now >= opened + SWEEP_AGE_NS)) &&
+		   !sweep(cache);
+	if (all) /* who wants that, asks */
+		defer->is_stuck = is_stuck;
+	if (is_stuck) /* then once more, later */
 		__atomic_store_n(&defer->opened_ns, now, __ATOMIC_RELAXED);
 	opened = __atomic_load_n(&defer->opened_ns, __ATOMIC_RELAXED);
 	*ret_due_ns = opened != 0 ? opened + SWEEP_AGE_NS : 0;
@@ -151,7 +160,7 @@ reclaim_sheaves(struct cubby_cache *cache, unsigned *n_sheaves,
 		const uint32_t *numbers)
 {
 	struct defer *defer = &cache->defer;
-	bool is_odd = PLANTED(LATE_BUMP) ||
+	bool is_odd = LOOKS_AT_ALL ||
 		      __atomic_load_n(&defer->is_odd, __ATOMIC_SEQ_CST);
 	uint64_t n_cells = 0;
 	sigset_t saved;

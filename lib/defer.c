@@ -53,7 +53,7 @@ is_far_above(const struct cubby_cache *cache)
 {
 	uint64_t max_cells = cache->defer.max_cells;
 
-	return max_cells != 0 && n_waiting(cache) > 2 * max_cells;
+	return max_cells != 0 && n_waiting(cache) / 2 > max_cells;
 }
 
 bool
@@ -290,7 +290,7 @@ defer_slow(struct cubby_cache *cache, void *object)
 {
 	bool full, pushed = push_any(cache, object, &full);
 
-	if (full) {
+	if (full && cubby__depot_n_cells(&cache->front) > 0) {
 		/* Makes empties of what the depot holds. */
 		cubby__depot_flush(cache);
 		pushed = push_any(cache, object, &full);

@@ -28,9 +28,6 @@
 #define DELAY_NS_MAX ((uint64_t)1000 * 1000)
 #define DELAY_PER_SYNC 10
 
-/* A thread of ours calls dtor and synchronize_rcu(), no more. */
-#define STACK_BYTES ((size_t)256 * KIB)
-
 /*
  * How long fork waits for the end of a grace period: longer than one of
  * urcu-bp's, which are 10 ms.
@@ -90,20 +87,24 @@ wake_thread(struct domain *domain, bool urgent)
 
 /* ----------------------------------- list -------------------------------- */
 
+/* A handler that forks in here would put it in, and then we would again. */
 static void
 list(struct domain *domain, struct cubby_cache *cache)
 {
 	struct cubby_cache *first;
+	sigset_t saved;
 
+	cubby__lock_block_signals(&saved);
 	if (__atomic_exchange_n(&cache->defer.is_listed, 1,
-				__ATOMIC_SEQ_CST) != 0)
-		return;
-	first = __atomic_load_n(&domain->listed, __ATOMIC_RELAXED);
-	do {
-		cache->defer.next_listed = first;
-	} while (!__atomic_compare_exchange_n(&domain->listed, &first, cache,
-					      true, __ATOMIC_SEQ_CST,
-					      __ATOMIC_RELAXED));
+				__ATOMIC_SEQ_CST) == 0) {
+		first = __atomic_load_n(&domain->listed, __ATOMIC_RELAXED);
+		do {
+			cache->defer.next_listed = first;
+		} while (!__atomic_compare_exchange_n(
+			&domain->listed, &first, cache, true, __ATOMIC_SEQ_CST,
+			__ATOMIC_RELAXED));
+	}
+	cubby__lock_restore_signals(&saved);
 }
 
 void
@@ -412,23 +413,16 @@ probe(void *argument)
 	return NULL;
 }
 
-/* Signals are not for our threads. */
+/* Signals are not for our threads.  Their stack is the usual one, for dtor. */
 static int
 start(pthread_t *ret_thread, void *(*run)(void *), struct domain *domain)
 {
-	pthread_attr_t attr;
 	sigset_t saved;
-	int err = pthread_attr_init(&attr);
+	int err;
 
-	if (err)
-		return -EAGAIN;
 	cubby__lock_block_signals(&saved);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	err = pthread_create(ret_thread, &attr, run, domain);
-	if (err == EINVAL) /* the program's thread-local storage is large */
-		err = pthread_create(ret_thread, NULL, run, domain);
+	err = pthread_create(ret_thread, NULL, run, domain);
 	cubby__lock_restore_signals(&saved);
-	pthread_attr_destroy(&attr);
 	return err ? -EAGAIN : 0;
 }
 
@@ -561,6 +555,7 @@ cubby__reclaim_may_await(const struct cubby_cache *cache)
 	const struct domain *domain = cache->defer.domain;
 
 	return domain->reclaim == CUBBY_RECLAIM_THREAD && domain->has_thread &&
+	       !__atomic_load_n(&is_exiting, __ATOMIC_SEQ_CST) &&
 	       !round_is_mine(domain) && !cubby__reclaim_in_section(cache);
 }
 
@@ -629,12 +624,22 @@ cubby__reclaim_forget(struct cubby_cache *cache)
 	CHECK_DEBUG(!cache->defer.is_listed && !cache->defer.is_in_round);
 }
 
+/* Its callback waits for another one's, which may wait for ours. */
+static bool
+some_round_is_mine(void)
+{
+	for (size_t i = 0; i < DOMAINS_MAX; i++)
+		if (round_is_mine(&domains[i]))
+			return true;
+	return false;
+}
+
 int
 cubby__reclaim_barrier(struct cubby_cache *cache)
 {
 	struct domain *domain = cache->defer.domain;
 
-	if (round_is_mine(domain))
+	if (some_round_is_mine())
 		return cubby__error_set(-EDEADLK,
 					"cache '%s': called from a callback "
 					"of a round of reclaiming",

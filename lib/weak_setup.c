@@ -17,6 +17,7 @@
 #define SOFT_BYTES_DEFAULT MIB
 #define BRAKE_BYTES_DEFAULT (64 * MIB)
 #define STALL_MS_DEFAULT 1000
+#define STALL_MS_MAX ((uint64_t)1 << 40) /* 35 years */
 
 /*
  * Words of cells that there may be some day are reserved at once: at most this
@@ -148,8 +149,9 @@ add_deferral(struct cubby_cache *cache, const struct cubby_cache_attr *attr)
 		defer->brake_cells = limit_cells(cache, 0,
 						 BRAKE_BYTES_DEFAULT);
 	defer->on_stall = attr->on_stall;
-	defer->stall_ns = (attr->stall_ms ? attr->stall_ms :
-					    STALL_MS_DEFAULT) *
+	defer->stall_ns = min_u64(attr->stall_ms ? attr->stall_ms :
+						   STALL_MS_DEFAULT,
+				  STALL_MS_MAX) *
 			  (NS_PER_S / 1000);
 	/* The word of a counted object has to be made ready. */
 	defer->is_odd = cache->weak.is_strong;

@@ -18,8 +18,9 @@
  *     a new object holds whatever its cell's last object left there (zeroes,
  *     the first time).
  *   - A cache is for many objects of a type.  For a dozen, use malloc.
- *   - init, fini, ctor and dtor must not call into their own cache.  init and
- *     fini must return: a longjmp out of one leaves its cells unusable.
+ *   - init, fini, ctor and dtor must not call into their own cache.  init, fini,
+ *     dtor and what is called at an object's expiry must return: a longjmp out of
+ *     one leaves cells unusable, or stops the reclaiming of a flavour.
  *   - A signal handler that interrupts an allocation or a free must return, if
  *     objects are to be allocated and freed in handlers: after a siglongjmp out
  *     of one, calls that need the cache to stand still may fail with -EBUSY.
@@ -125,7 +126,8 @@ struct cubby_stall {
 
 /*
  * Called once for each time that objects have waited longer than stall_ms: some
- * thread stays in a read section (or, in QSBR, passes no quiescent state).  On
+ * thread stays in a read section (or, in QSBR, passes no quiescent state), or
+ * more is freed than the reclaimer keeps up with.  On
  * a thread that frees, allocates, polls or takes a snapshot, outside of locks;
  * it may be a signal handler.
  */
@@ -296,6 +298,9 @@ cubby_cache_create_sized(struct cubby_cache **ret_cache, const char *name,
  *                  cubby_cache_for_each() is looking at it, or a thread has
  *                  been stopped (by a debugger) in the middle of an allocation
  *                  or free; the detail names it
+ *   -EDEADLK       in a read section of the cache's flavour, if it has one: it
+ *                  first waits, as long as it takes, for a grace period of what
+ *                  was freed
  */
 CUBBY_API CUBBY_MUST_USE int cubby_cache_destroy(struct cubby_cache *cache);
 

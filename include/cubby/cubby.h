@@ -33,6 +33,11 @@
  * walk.h     the live objects of a cache
  * weak.h     handles that read as an object or as nothing
  * stats.h    what a cache holds
+ *
+ * and two that are included on their own:
+ *
+ * rcu.h          RCU for programs that know none (libcubby-rcu)
+ * kmem_compat.h  the kernel's kmem_cache_create() and its family
  */
 #ifndef CUBBY_CUBBY_H
 #define CUBBY_CUBBY_H

@@ -99,9 +99,10 @@ typedef uint64_t cubby_weak;
 	struct tag
 
 /*
- * For cubby_cache_attr.rcu, where one of liburcu's headers of a flavour was
- * included before, with its short names (URCU_API_MAP): the flavour that they
- * stand for.  Otherwise name it: &urcu_memb_flavor, &urcu_qsbr_flavor ...
+ * For cubby_cache_attr.rcu, after #include <urcu.h>, or with URCU_API_MAP
+ * defined before <urcu/urcu-memb.h> (or another flavour's header): the flavour
+ * that liburcu's short names stand for.  Else name it: &urcu_memb_flavor,
+ * &urcu_qsbr_flavor ...
  */
 #define CUBBY_RCU_FLAVOR (&rcu_flavor)
 
@@ -247,10 +248,12 @@ CUBBY_API void *cubby_ref_get(struct cubby_cache *cache, void *object);
  * Put a reference: NULL is a no-op.  Each object has one from alloc, which
  * cubby_free() or cubby_weak_free() ends together with its life; instead, where
  * nobody owns an object more than others do, it can be put as any other, and the
- * last put ends the life.  The last one of a dead object runs dtor (in
- * CUBBY_WEAK_RCU after a grace period) on this thread.
+ * last put ends the life.  The last one of a dead object runs dtor: in
+ * CUBBY_WEAK_STRONG on this thread, in CUBBY_WEAK_RCU after a grace period, on
+ * the thread that reclaims.
  *
- * A put too many is misuse (ref-underflow) as long as it is the cell's.
+ * A put too many is found as a second free is: late, as double-free;
+ * ref-underflow is reported only while the dead object waits or is held.
  */
 CUBBY_API void cubby_ref_put(struct cubby_cache *cache, void *object);
 
@@ -285,7 +288,8 @@ CUBBY_API void cubby_free_rcu(struct cubby_cache *cache, void *object);
  * called in a read section or from a callback of the cache; a thread that is
  * online in QSBR passes a quiescent state.
  *
- * Returns 0, also for a cache without a flavour; -EDEADLK in a read section (as
+ * Returns 0, also for a cache without a flavour, and while references still
+ * hold objects, for which it does not wait; -EDEADLK in a read section (as
  * far as the flavour can tell: QSBR cannot) or in a callback of reclaiming;
  * -EBUSY if a thread has been stopped in the middle of an allocation or free.
  */
@@ -314,7 +318,7 @@ typedef uint64_t cubby_watch;
  * the thread that ends its life, outside of our locks: the handle is dead by
  * then, the object still whole.  Of several the newest is called first, and the
  * cache's own on_expire last.  Each exactly once, or never if it is cancelled.
- * A finalizer is also called when cubby_cache_destroy_force() ends the object.
+ * cubby_cache_destroy_force() calls finalizers only, and not on_expire either.
  *
  * It must not free into or allocate from this cache, and a finalizer not use it
  * at all.

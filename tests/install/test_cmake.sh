@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # find_package(cubby) finds the installed tree, also after it was moved, answers
-# only versions that suit, and its two targets build programs that run.
+# only versions and components that suit, and its targets build programs that run;
+# one of a debug library has programs checked.
 set -eu
 unset O VARIANT CFLAGS CPPFLAGS LDFLAGS MAKEFLAGS V
 
@@ -44,6 +45,11 @@ project(consumer C CXX)
 find_package(cubby ${ASKED} REQUIRED)
 # Twice, as in a project of several folders.
 find_package(cubby ${ASKED} REQUIRED)
+if(COMPONENT)
+	find_package(cubby COMPONENTS ${COMPONENT})
+	message("COMPONENT ${COMPONENT}: ${cubby_FOUND} ${cubby_NOT_FOUND_MESSAGE}")
+	find_package(cubby REQUIRED OPTIONAL_COMPONENTS ${COMPONENT})
+endif()
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_CXX_STANDARD 11)
 foreach(library cubby cubby_static)
@@ -60,6 +66,8 @@ endforeach()
 if(TARGET cubby::rcu)
 	add_executable(rcu_cubby rcu.c)
 	target_link_libraries(rcu_cubby PRIVATE cubby::rcu)
+	add_executable(rcu_cubby_static rcu.c)
+	target_link_libraries(rcu_cubby_static PRIVATE cubby::rcu_static)
 endif()
 END
 
@@ -67,7 +75,7 @@ configure "" || fail "does not configure"
 cmake --build "$scratch/cmake" > "$scratch/log" 2>&1 || fail "does not build"
 programs=$(echo {c,cxx,kmem}_cubby{,_static})
 [ ! -f "$scratch/lib/x86_64-linux-gnu/libcubby-rcu.so" ] ||
-	programs+=" rcu_cubby"
+	programs+=" rcu_cubby rcu_cubby_static"
 for program in $programs; do
 	got=$("$scratch/cmake/$program") || fail "$program: exit status $?"
 	[ "$got" = "truck TRK-1001 40.7128 -74.0060" ] ||
@@ -115,6 +123,33 @@ configure "$version;EXACT" || fail "exactly $version is refused"
 ! configure 99.9 || fail "99.9 is answered"
 grep -q 'considered but not accepted' "$scratch/log" ||
 	fail "99.9 is refused for another reason"
+
+# Components: one is there, if it was built; what is optional may be missing.
+component() { # NAME ANSWER
+	configure "" -DCOMPONENT="$1" || fail "component $1: not configured"
+	grep -qxF "COMPONENT $1: $2" "$scratch/log" ||
+		fail "component $1: not answered '$2'"
+}
+no_rcu="0 component rcu: cubby was built without liburcu-bp"
+if [ -f "$scratch/lib/x86_64-linux-gnu/libcubby-rcu.so" ]; then
+	component rcu "1 "
+	mv "$scratch/lib/x86_64-linux-gnu/libcubby-rcu.a" "$scratch"
+	component rcu "$no_rcu"
+	mv "$scratch/libcubby-rcu.a" "$scratch/lib/x86_64-linux-gnu"
+else
+	component rcu "$no_rcu"
+fi
+component speed "0 no component is named 'speed', only rcu"
+
+# Only a debug library asks for checked programs.
+! grep -q CUBBY_DEBUG "$config"/* "$config/../../pkgconfig/cubby.pc" ||
+	fail "programs of a release build are checked"
+make -s VARIANT=debug O="$scratch/debug" prefix=/usr \
+	"$scratch/debug/cubby.pc" "$scratch/debug/cubby-config.cmake"
+grep -qx 'Cflags: .* -DCUBBY_DEBUG=1' "$scratch/debug/cubby.pc" ||
+	fail "cubby.pc of the debug build has no CUBBY_DEBUG"
+[ "$(grep -c "DEFINITIONS.*CUBBY_DEBUG=1" "$scratch/debug/cubby-config.cmake")" = 2 ] ||
+	fail "cubby-config.cmake of the debug build has no CUBBY_DEBUG"
 
 # A tree that lacks a library says so.
 rm "$scratch/lib/x86_64-linux-gnu/libcubby.a"

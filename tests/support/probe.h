@@ -15,6 +15,7 @@
  * defines pthread_sigmask(), which is what Cubby blocks signals with.
  *
  * For one thread, on x86-64, in a program that is linked with libcubby.a.
+ * Another thread that meets the breakpoint stays there until it is gone.
  */
 #ifndef CUBBY_TESTS_PROBE_H
 #define CUBBY_TESTS_PROBE_H
@@ -24,6 +25,7 @@
 #include <cubby/inline/abi.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -70,6 +72,9 @@ static struct {
 /* What stands in for rseq_cs while sections are hidden. */
 static __thread uint64_t probe_cs __attribute__((tls_model("initial-exec")));
 
+/* In the thread that the probe is for. */
+static __thread bool probe_is_here __attribute__((tls_model("initial-exec")));
+
 static inline size_t
 probe_n_sections(void)
 {
@@ -102,13 +107,15 @@ pthread_sigmask(int how, const sigset_t *set, sigset_t *saved)
 		kept = *set;
 		sigdelset(&kept, SIGTRAP);
 		sigdelset(&kept, SIGALRM); /* of alarm(): the test hangs */
-		if (how == SIG_SETMASK && sigismember(set, SIGUSR1))
+		if (probe_is_here && how == SIG_SETMASK &&
+		    sigismember(set, SIGUSR1))
 			probe.blocked = true;
 	}
 	syscall(SYS_rt_sigprocmask, how, set != NULL ? &kept : NULL, saved, 8);
-	if (saved != NULL && was_blocked)
+	if (saved != NULL && probe_is_here && was_blocked)
 		sigaddset(saved, SIGUSR1);
-	if (set != NULL && how == SIG_SETMASK && !sigismember(set, SIGUSR1))
+	if (probe_is_here && set != NULL && how == SIG_SETMASK &&
+	    !sigismember(set, SIGUSR1))
 		probe.blocked = false;
 	return 0;
 }
@@ -172,6 +179,24 @@ probe_on_break(greg_t *regs)
 	}
 }
 
+static inline bool
+probe_is_abort(uintptr_t ip)
+{
+	for (size_t i = 0; i < probe_n_sections(); i++)
+		if (ip == __start___rseq_cs_ptr_array[i]->abort)
+			return true;
+	return false;
+}
+
+/* It is met again, or gone by then. */
+static inline void
+probe_stay(greg_t *regs)
+{
+	if (!probe_is_abort((uintptr_t)regs[REG_RIP]))
+		regs[REG_RIP]--;
+	sched_yield();
+}
+
 static inline void
 probe_on_trap(int number, siginfo_t *info, void *context)
 {
@@ -180,7 +205,9 @@ probe_on_trap(int number, siginfo_t *info, void *context)
 
 	(void)number;
 	(void)info;
-	if (probe.tracing && ip != probe.last) {
+	if (!probe_is_here) {
+		probe_stay(regs);
+	} else if (probe.tracing && ip != probe.last) {
 		probe_note(ip);
 	} else if (probe.tracing) {
 		probe.tracing = false;
@@ -198,6 +225,7 @@ probe_init(void)
 				    .sa_flags = SA_SIGINFO };
 	uintptr_t page = (uintptr_t)__executable_start & ~(uintptr_t)4095;
 
+	probe_is_here = true;
 	return sigaction(SIGTRAP, &action, NULL) == 0 &&
 	       mprotect((void *)page, (uintptr_t)etext - page,
 			PROT_READ | PROT_WRITE | PROT_EXEC) == 0;

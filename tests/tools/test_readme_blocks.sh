@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# tests/install/test_readme.sh runs what it should and catches what is wrong.
+# tests/install/test_readme.sh runs what it should and catches what is wrong, also in
+# docs/rcu.md.
 . tests/tools/common.sh
 unset O VARIANT V WERROR CFLAGS CPPFLAGS CC
 check="$root/tests/install/test_readme.sh"
@@ -40,6 +41,15 @@ readme 'run: c' c "$program" 'note' sh 'x' output text 'one is 1'
 expect_caught 'output of nothing' "$check"
 readme note sh 'x'
 expect_caught 'no block is marked' "$check"
+readme 'run: c no-such-package' c 'nonsense' output text 'nothing' \
+	'run: c' c "$program" output text 'one is 1'
+expect_clean "$check"
+readme 'run: c' c "$program"
+mkdir -p "$tree/docs"
+sed 's/one is/number one is/' "$tree/README.md" > "$tree/docs/rcu.md"
+printf '<!-- output -->\n```\none is 1\n```\n' >> "$tree/docs/rcu.md"
+expect_caught 'docs/rcu.md:10: not what was printed' "$check"
+rm -r "$tree/docs"
 readme 'run: c' c "$program"
 sed -i '$d' "$tree/README.md"
 expect_caught 'a block has no end' "$check"

@@ -258,8 +258,8 @@ stop
 expect server.out refused -gt 0
 
 # Even fewer than it knows of: accept() fails, and goes on when others went.
-start --names=handle --mode=strong --idle-ms=100
-prlimit --pid "$server" --nofile=64:64
+start --names=handle --mode=strong --idle-ms=200
+prlimit --pid "$server" --nofile=40:40
 ask --clients=400 --open=100
 stop
 expect server.out accept_pauses -gt 0

@@ -438,8 +438,9 @@ barrier_in_a_section_or_callback_is_refused(void **state)
 	BEGIN(*state);
 	fake_lock();
 	assert_refused(cubby_rcu_barrier(cache), -EDEADLK,
-		       "cache 'truck': waiting for a grace period in a read "
-		       "section, which it would wait for");
+		       "cache 'truck': cubby_rcu_barrier() or destroy in a "
+		       "read section would wait for itself: leave the section "
+		       "first");
 	assert_int_equal(cubby_cache_destroy(cache), -EDEADLK);
 	fake_unlock();
 	drop_cache(cache);

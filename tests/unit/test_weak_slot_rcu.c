@@ -4,6 +4,8 @@
 
 #include "support/flavor.h"
 
+#define SWEEPS_MAX 100000
+
 static const struct test_flavor *flavor;
 
 static void
@@ -168,7 +170,9 @@ sweep_in_a_section_may_meet_frees(void **state)
 						free_twins, &freers[i]),
 				 0);
 	begin();
-	for (size_t i = 0; i < n_sweeps; i++) {
+	/* On, too, until the threads have come to free something. */
+	for (size_t i = 0; i < n_sweeps || (n_all == 0 && i < SWEEPS_MAX);
+	     i++) {
 		test_flavor_lock(flavor);
 		assert_ok(cubby_weak_sweep(twins, slot, twins, &n_cleared));
 		test_flavor_leave(flavor);

@@ -528,12 +528,6 @@ cubby__reclaim_find_domain(const struct rcu_flavor_struct *flavor,
 
 /* ----------------------------------- waiting ----------------------------- */
 
-bool
-cubby__reclaim_in_section(const struct cubby_cache *cache)
-{
-	return cache->defer.domain->flavor->read_ongoing() != 0;
-}
-
 /* A signal does not end it: false if the time is up. */
 static bool
 sleep_until_round(struct domain *domain, uint32_t seen, uint64_t ns)
@@ -556,7 +550,7 @@ cubby__reclaim_may_await(const struct cubby_cache *cache)
 
 	return domain->reclaim == CUBBY_RECLAIM_THREAD && domain->has_thread &&
 	       !__atomic_load_n(&is_exiting, __ATOMIC_SEQ_CST) &&
-	       !round_is_mine(domain) && !cubby__reclaim_in_section(cache);
+	       !round_is_mine(domain) && !domain->flavor->read_ongoing();
 }
 
 bool

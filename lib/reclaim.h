@@ -113,9 +113,6 @@ bool cubby__reclaim_must_stop(const struct cubby_cache *cache);
 /* May this thread wait for it, and is there a thread that reclaims? */
 bool cubby__reclaim_may_await(const struct cubby_cache *cache);
 
-/* Is this thread in a read section, or (QSBR) online? */
-bool cubby__reclaim_in_section(const struct cubby_cache *cache);
-
 /*
  * All that waited before the call is free after it: 0, -EDEADLK, or -EBUSY if
  * the cache does not stand still, with a detail.

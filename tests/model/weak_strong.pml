@@ -11,7 +11,11 @@
  *	dying    { g + 1, 0, DYING, holds }
  *	free     { g + 1, 0, 0, 0 }
  *
- * Bounds: one cell, N_LIVES lives, generations up to GENERATION_LAST; an owner
+ * A put lowers the low half by 1.  From 0 that gives { g, taken?, DYING, all },
+ * which nobody changes until who put exchanges it for the dying word.
+ *
+ * Bounds: one cell, N_LIVES lives, generations up to GENERATION_LAST, a count of
+ * HOLDS at most, which 3 reaches and 7 does not, but for that put; an owner
  * who allocates, may make a handle, and ends the life by pointer, by handle, or
  * by a put as of any other reference; two holders, for ever, who upgrade, have
  * two references at most, make handles of what they hold, and free by a handle
@@ -32,13 +36,15 @@
  *   upgrade gives the life that the handle was made for, which stays whole
  *     until the last reference to it is put (W4); what is borrowed, until its
  *     section ends (W2)
+ *   who has put the last reference finds the word as its put left it
  *   one call ends a life (W3), and one runs dtor, when nobody has a reference
  *   a cell that is handed out has the word of an object with one reference
  *   two lives never have the same handle, and a retired cell is never handed
  *     out (W1, W5)
  *
  * Planted: SPLIT_WORD, ADD_UNDO, FINISH_BY_LOOK, DROP_BY_STORE,
- * EARLY_FREE_WORD, LATE_FREE_WORD, WEAK_OF_DYING, WEAK_OF_BY_OR.
+ * EARLY_FREE_WORD, LATE_FREE_WORD, WEAK_OF_DYING, WEAK_OF_BY_OR, FULL_UPGRADED,
+ * NO_ROOM (with HOLDS=3), WIDE_PUT.
  */
 #ifndef N_LIVES
 #define N_LIVES 3
@@ -47,13 +53,30 @@
 #define GENERATION_LAST 2
 #endif
 
-/* { generation, taken, dying, holds }, as in the library, but narrower. */
+#ifndef HOLDS
 #define HOLDS 7
-#define DYING 8
-#define TAKEN 16
-#define HIGH(w) ((w) >> 4)
-#define GENERATION(w) ((w) >> 5)
-#define WORD(generation) ((generation) << 5)
+#endif
+
+/* { generation, taken, dying, holds }, as in the library, but narrower. */
+#define DYING (HOLDS + 1)
+#define LOW (DYING | HOLDS)
+#define TAKEN (LOW + 1)
+#define HIGH(w) ((w) / TAKEN)
+#define GENERATION(w) ((w) / (2 * TAKEN))
+#define WORD(generation) ((generation) * (2 * TAKEN))
+
+/* Whether one more may hold it; one beyond is for who ends the life. */
+#ifdef NO_ROOM
+#define HAS_ROOM(w) (((w) & HOLDS) < HOLDS)
+#else
+#define HAS_ROOM(w) (((w) & HOLDS) < HOLDS - 1)
+#endif
+
+#ifdef FULL_UPGRADED
+#define MATCHES(w) ((w) & TAKEN)
+#else
+#define MATCHES(w) (((w) & TAKEN) && HAS_ROOM(w))
+#endif
 
 /* The generation that follows this life; the bit is clear. */
 #define NEXT(w) WORD(GENERATION(w) + ((w) & TAKEN) / TAKEN)
@@ -128,7 +151,7 @@ inline upgrade(mine)
 #elif defined(SPLIT_WORD)
 	seen = word;
 	if
-	:: seen & TAKEN ->
+	:: MATCHES(seen) ->
 		d_step {
 			word = word + 1;
 			mine = made_for[GENERATION(seen)];
@@ -141,9 +164,9 @@ inline upgrade(mine)
 #else
 	d_step {
 		if
-		:: word & TAKEN ->
-			word = word + 1;
+		:: MATCHES(word) ->
 			mine = made_for[GENERATION(word)];
+			word = word + 1;
 			assert(mine != 0 && whole == mine);
 			refs++
 		:: else
@@ -210,13 +233,19 @@ inline finish()
 
 #define IS_LAST(w) (((w) & (DYING | HOLDS)) == DYING)
 
+#ifdef WIDE_PUT
+#define LESS(w) ((w) - 1)
+#else
+#define LESS(w) (((w) & ~LOW) | (((w) - 1) & LOW))
+#endif
+
 /* One hold less: was it the last one of a dead object? */
 #ifdef FINISH_BY_LOOK
-#define DROP() word = word - 1
+#define DROP() word = LESS(word)
 #define LOOK() last = IS_LAST(word)
 #else
 #define DROP()                                                                \
-	word = word - 1;                                                      \
+	word = LESS(word);                                                    \
 	last = IS_LAST(word)
 #define LOOK() skip
 #endif
@@ -282,16 +311,17 @@ inline put(n)
 	d_step {
 		refs = refs - n;
 		assert(!IS_LAST(word)); /* ref-underflow */
-		if
-		:: (word & (DYING | HOLDS)) == 0 ->
-			seen = word;
-			word = DYING_WORD(word);
-			won = 1
-		:: else -> DROP()
-		fi
+		won = (word & LOW) == 0;
+		DROP()
 	}
 	if
-	:: won -> after_end()
+	:: won ->
+		seen = word & ~LOW;
+		d_step {
+			assert(word == (seen | LOW));
+			word = DYING_WORD(seen)
+		}
+		after_end()
 	:: else -> LOOK()
 	fi;
 	finish_if_last()
@@ -304,7 +334,7 @@ inline alloc()
 	d_step {
 		assert(place == FREE && whole == 0 && refs == 0);
 		assert((word & (TAKEN | DYING | HOLDS)) == 0);
-		assert(GENERATION(word) != GENERATION_LAST);
+		assert(GENERATION(word) < GENERATION_LAST);
 		place = LIVE;
 		life++;
 		refs = 1
@@ -357,12 +387,12 @@ proctype holder()
 		:: ended -> break
 		fi;
 		n = mine != 0
-	:: n == 1 ->
-		d_step {
-			word = word + 1; /* cubby_ref_get() */
-			refs++;
-			n++
-		}
+	:: d_step {
+		n == 1 && HAS_ROOM(word) ->
+		word = word + 1; /* cubby_ref_get() */
+		refs++;
+		n++
+	}
 	:: n > 0 ->
 		assert(whole == mine);
 		n--;

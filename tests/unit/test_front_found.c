@@ -276,11 +276,15 @@ end_thread(int signal)
 	pthread_exit(NULL);
 }
 
+static size_t n_pairs;
+
 static void *
 alloc_for_ever(void *argument)
 {
-	for (;;)
+	for (;;) {
 		cubby_free(cache, cubby_alloc(cache));
+		__atomic_add_fetch(&n_pairs, 1, __ATOMIC_RELAXED);
+	}
 	return argument;
 }
 
@@ -293,9 +297,13 @@ pthread_exit_inside_alloc_keeps_shrink_walk_and_destroy(void)
 	cache = create(64, NULL);
 	signal(SIGUSR1, end_thread);
 	for (size_t i = 0; i < scaled(300); i++) {
-		pthread_t thread = start(alloc_for_ever);
+		pthread_t thread;
 
-		usleep(300);
+		__atomic_store_n(&n_pairs, 0, __ATOMIC_RELAXED);
+		thread = start(alloc_for_ever);
+		/* Past its first exchange, where per CPU it must not end. */
+		while (__atomic_load_n(&n_pairs, __ATOMIC_RELAXED) < 1000)
+			usleep(100);
 		pthread_kill(thread, SIGUSR1);
 		pthread_join(thread, NULL);
 		CHILD_REQUIRE(cubby_cache_shrink(cache, NULL) == 0);

@@ -147,6 +147,8 @@ TEST_SUPPORT := $(patsubst %.c,$(O)/%.o,$(sort $(filter-out $(URCU_SRC),\
 TEST_URCU_SUPPORT := $(patsubst %.c,$(O)/%.o,$(sort $(filter $(URCU_SRC),\
 	$(wildcard tests/support/*.c))))
 TESTS := $(TEST_BIN) $(TEST_BIN_CXX) $(TEST_SH)
+TESTS := $(filter-out $(LEAVE_OUT:%=$(O)/tests/unit/%) \
+	$(LEAVE_OUT:%=$(O)/tests/stress/%),$(TESTS))
 ifneq ($(T),)
 TESTS := $(filter %/$(T) %/$(T).sh,$(TESTS))
 endif
@@ -318,6 +320,9 @@ check-none: export CUBBY_OPTIONS = front=none
 check-qemu: how = VARIANT=aarch64 KINDS=smoke
 check-qemu: export CUBBY_OPTIONS = budget=64G
 check-qemu: export WRAP = $(QEMU)
+# What waits for time, or for what these do not change, is left out.
+check-chunks check-small check-mmcid: export LEAVE_OUT = test_rcu_limits \
+	test_rcu_stall test_rcu_order test_rcu_fork test_stats_sums stress_stopped
 check-clang check-chunks check-small check-none: \
 	export CUBBY_TEST_SCALE ?= 50
 check-asan check-tsan check-mmcid check-qemu: \

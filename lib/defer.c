@@ -17,6 +17,7 @@
 #define TRIES 4
 
 /* How long who frees waits at the hard limit, and who allocates at his. */
+#define BITS_PER_WAIT 64 /* objects without a magazine */
 #define FREE_WAIT_NS ((uint64_t)10 * 1000 * 1000)
 #define ALLOC_WAIT_NS ((uint64_t)100 * 1000 * 1000)
 
@@ -118,14 +119,15 @@ cubby__defer_await(struct cubby_cache *cache)
 
 /* So many more cells wait; not from within an exchange. */
 static void
-look_at_limits(struct cubby_cache *cache)
+look_at_limits(struct cubby_cache *cache, bool by_bit)
 {
 	struct defer *defer = &cache->defer;
 	uint64_t n = n_waiting(cache);
 
 	cubby__reclaim_notify(cache, n > defer->soft_cells);
 	if (unlikely(n > defer->brake_cells) &&
-	    !cubby__reclaim_await(cache, FREE_WAIT_NS))
+	    ((by_bit && n % BITS_PER_WAIT != 0) ||
+	     !cubby__reclaim_await(cache, FREE_WAIT_NS)))
 		__atomic_add_fetch(&defer->n_overruns, 1, __ATOMIC_RELAXED);
 	cubby__defer_check_stall(cache);
 }
@@ -285,10 +287,29 @@ defer_by_bit(struct cubby_cache *cache, void *object)
 		cubby__usable_report_now(cache, object, cell, fault);
 }
 
-static COLD void
+/* Per thread: into the sheaf that is there.  Nothing has to be told to anybody. */
+static bool
+push_at_once(struct cubby_cache *cache, void *object)
+{
+	struct hand hand;
+	bool pushed;
+
+	if (cubby__percpu_works || cache->front.block == 0 ||
+	    !hand_enter(&hand, cache, &cache->front.gate))
+		return false;
+	pushed = hand_push_deferred(&hand, object);
+	hand_leave(&hand);
+	return pushed;
+}
+
+static void
 defer_slow(struct cubby_cache *cache, void *object)
 {
-	bool full, pushed = push_any(cache, object, &full);
+	bool full, pushed;
+
+	if (push_at_once(cache, object))
+		return;
+	pushed = push_any(cache, object, &full);
 
 	if (full && cubby__depot_n_cells(&cache->front) > 0) {
 		/* Makes empties of what the depot holds. */
@@ -297,7 +318,7 @@ defer_slow(struct cubby_cache *cache, void *object)
 	}
 	if (!pushed)
 		defer_by_bit(cache, object);
-	look_at_limits(cache);
+	look_at_limits(cache, !pushed);
 }
 
 void

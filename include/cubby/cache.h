@@ -217,7 +217,7 @@ struct cubby_cache_attr {
 	 * else they need is 9 bytes a cell).  Above the soft limits the
 	 * reclaimer is woken at once (default: 1 MiB).  Above the hard ones a
 	 * thread that frees outside of a read section waits for the reclaimer,
-	 * up to 10 ms for each magazine (or object, where there are none), and
+	 * up to 10 ms for each magazine (or 64 objects, where there are none), and
 	 * then goes on; who polls does not wait.  Above twice the hard ones
 	 * allocations fail with ENOMEM.  0: threads that free wait above 64
 	 * MiB, and nothing is refused.

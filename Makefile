@@ -321,8 +321,9 @@ check-qemu: how = VARIANT=aarch64 KINDS=smoke
 check-qemu: export CUBBY_OPTIONS = budget=64G
 check-qemu: export WRAP = $(QEMU)
 # What waits for time, or for what these do not change, is left out.
-check-chunks check-small check-mmcid: export LEAVE_OUT = test_rcu_limits \
-	test_rcu_stall test_rcu_order test_rcu_fork test_stats_sums stress_stopped
+check-chunks check-small check-mmcid check-none check-clang check-asan \
+check-tsan check-memcheck: export LEAVE_OUT = test_rcu_limits test_rcu_stall \
+	test_rcu_order test_rcu_fork test_stats_sums stress_stopped
 check-clang check-chunks check-small check-none: \
 	export CUBBY_TEST_SCALE ?= 50
 check-asan check-tsan check-mmcid check-qemu: \

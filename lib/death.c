@@ -347,7 +347,8 @@ find_cell(struct cubby_cache *cache, const void *object, uint64_t *ret_cell)
 	enum free_fault fault;
 
 	if (likely(region_find_in_range(&cache->region, object, ret_cell) &&
-		   *ret_cell < cache->slabs.n_cells))
+		   *ret_cell < __atomic_load_n(&cache->slabs.n_cells,
+					       __ATOMIC_RELAXED)))
 		return true;
 	fault = cubby__direct_find(cache, object, ret_cell);
 	if (fault != FREE_OK)

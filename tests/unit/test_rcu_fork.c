@@ -447,15 +447,16 @@ fork_beside_readers_goes_on(void **state)
 	make_held((struct cubby_cache_attr){ .dtor = count_dtor });
 	REQUIRE(cubby_rcu_barrier(cache) == 0);
 	start_reader(&reader);
-	free_taken_together(cache, N_MANY);
-	/* Not while the reclaimer waits, for then bp's hook would, too. */
+	/* Nothing waits, for bp's hook would wait with the reclaimer. */
 	pid = fork_by_the_rules();
 	if (pid == 0) {
+		free_taken_together(cache, N_MANY);
 		use_and_destroy(true);
 		_exit(0);
 	}
 	await_child(pid);
 	end_reader(&reader);
+	free_taken_together(cache, N_MANY);
 	use_and_destroy(true);
 }
 

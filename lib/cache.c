@@ -8,6 +8,7 @@
 
 #include "bits.h"
 #include "defer.h"
+#include "domain.h"
 #include "error.h"
 #include "fork.h"
 #include "percpu.h"
@@ -529,7 +530,7 @@ static void
 end_all(struct cubby_cache *cache)
 {
 	if (cache->defer.domain != NULL) /* for those who borrow */
-		cubby__reclaim_synchronize(cache->defer.domain);
+		cubby__domain_synchronize(cache->defer.domain);
 	cubby__watch_teardown(cache);
 	cubby__direct_free_all(cache);
 }

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "death.h"
 #include "defer.h"
+#include "domain.h"
 #include "reclaim.h"
 #include "weak.h"
 
@@ -126,11 +127,11 @@ run_dtor(struct cubby_cache *cache, uint32_t number)
 	for (uint64_t i = it->n_begun; i < it->count; i++) {
 		if (cubby__reclaim_must_stop(cache))
 			return false;
-		cubby__reclaim_call_begins(cache);
+		cubby__domain_call_begins(cache->defer.domain);
 		__atomic_store_n(&it->n_begun, i + 1, __ATOMIC_RELAXED);
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		cache->dtor(objects[i], cache->context);
-		cubby__reclaim_call_ends(cache);
+		cubby__domain_call_ends(cache->defer.domain);
 	}
 	return true;
 }
@@ -265,12 +266,12 @@ reclaim_bits(struct cubby_cache *cache)
 	unsigned n;
 
 	while (!cubby__reclaim_must_stop(cache)) {
-		cubby__reclaim_call_begins(cache);
+		cubby__domain_call_begins(cache->defer.domain);
 		n = take_bits(cache, &cell);
 		if (n != 0 && cache->dtor != NULL)
 			cache->dtor(region_object(&cache->region, cell),
 				    cache->context);
-		cubby__reclaim_call_ends(cache);
+		cubby__domain_call_ends(cache->defer.domain);
 		n_all += n;
 		if (n == 0)
 			break;

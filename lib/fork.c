@@ -3,6 +3,7 @@
 #include "fork.h"
 
 #include "cache.h"
+#include "domain.h"
 #include "granule.h"
 #include "lock.h"
 #include "reclaim.h"
@@ -18,7 +19,7 @@ prepare(void)
 {
 	sigset_t saved;
 
-	cubby__reclaim_fork_prepare();
+	cubby__domain_fork_prepare();
 	cubby__lock_block_signals(&saved);
 	cubby__registry_fork_prepare();
 	cubby__stripe_fork_prepare();
@@ -45,7 +46,7 @@ static void
 done_in_parent(void)
 {
 	done();
-	cubby__reclaim_fork_parent();
+	cubby__domain_fork_parent();
 }
 
 static void
@@ -53,9 +54,9 @@ done_in_child(void)
 {
 	cubby__registry_fork_child();
 	cubby__adopt_stripes();
-	cubby__reclaim_fork_child_begin();
+	cubby__reclaim_fork_child();
 	done();
-	cubby__reclaim_fork_child_end();
+	cubby__domain_fork_child_end();
 }
 
 static void

@@ -11,7 +11,6 @@
 #include "cache.h"
 #include "error.h"
 #include "flavor.h"
-#include "reclaim.h"
 #include "report.h"
 
 #include <errno.h>

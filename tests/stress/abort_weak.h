@@ -13,6 +13,7 @@
 #include "stress/abort.h"
 #include "unit/fake_flavor.h"
 
+#include "domain.h"
 #include "reclaim.h"
 
 #include <cubby/weak.h>

@@ -8,6 +8,8 @@
 /* By name, for the Makefile. */
 #include "support/flavor.h"
 
+#include "annotate.h"
+
 #include <dirent.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -343,8 +345,10 @@ reclaimer_has_a_name_and_no_signals(void **state)
 	(void)state;
 	join_flavor();
 	make_counted();
-	REQUIRE((mask_in_status(find_reclaimer_soon(), "SigBlk:") & all) ==
-		all);
+	/* Valgrind tells the kernel masks of its own. */
+	if (!cubby__annotate_on_valgrind())
+		REQUIRE((mask_in_status(find_reclaimer_soon(), "SigBlk:") &
+			 all) == all);
 	signal(SIGUSR1, note_thread);
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
@@ -450,10 +454,9 @@ handlers_free_and_borrow_at_any_moment(void **state)
 		make_taken(cache, &pool[i]);
 	signal(SIGALRM, replace_one);
 	REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
-	while (now_ms() < end_ms)
+	while (now_ms() < end_ms || n_handled == 0)
 		use_cache(&random);
 	REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
-	REQUIRE(n_handled > 0);
 	REQUIRE(cubby_rcu_barrier(cache) == 0);
 	REQUIRE(look(cache).n_live == N_POOL);
 	for (size_t i = 0; i < N_POOL; i++)

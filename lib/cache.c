@@ -213,14 +213,15 @@ set_stages(struct cubby_cache *cache, uint64_t flags)
 		cache->free_stages[FREE_DTOR] = cubby__alloc_stage_dtor;
 }
 
-/* A bit a cell: 0 and *ret_side, or -ENOMEM. */
-static int
-add_cell_side(struct cubby_cache *cache, struct cell_side **ret_side)
+int
+cubby__cache_add_side(struct cubby_cache *cache, uint32_t bits_per_cell,
+		      uint32_t skipped_bytes, struct cell_side **ret_side)
 {
 	struct cell_side *array = &cache->cell_sides[cache->n_cell_sides];
 	int err;
 
-	array->bits_per_cell = 1;
+	array->bits_per_cell = bits_per_cell;
+	array->skipped_bytes = skipped_bytes;
 	err = cubby__side_init(&array->side, NULL, 0,
 			       cell_side_bytes(array,
 					       cache->region.max_cells));
@@ -237,11 +238,11 @@ init_cell_sides(struct cubby_cache *cache, const struct plan *plan)
 	int err = 0;
 
 	if (cache->init != NULL || cache->fini != NULL)
-		err = add_cell_side(cache, &cache->inited);
+		err = cubby__cache_add_side(cache, 1, 0, &cache->inited);
 	/* Objects are claimed before dtor runs: direct.c, death.h. */
 	if (!err && cache->dtor != NULL &&
 	    (cache->front.block == 0 || plan->attr.rcu != NULL))
-		err = add_cell_side(cache, &cache->dying);
+		err = cubby__cache_add_side(cache, 1, 0, &cache->dying);
 	return err;
 }
 

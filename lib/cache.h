@@ -258,6 +258,13 @@ struct cubby_cache {
 /* Its address is what identifies this copy of the library: registry.h. */
 extern struct registry cubby__registry __attribute__((visibility("hidden")));
 
+/*
+ * Another side array, of zeroes, with bits of each cell's: 0 and *ret_side, or
+ * -ENOMEM.  Before the first slab.
+ */
+int cubby__cache_add_side(struct cubby_cache *cache, uint32_t bits_per_cell,
+			  uint32_t skipped_bytes, struct cell_side **ret_side);
+
 /* Room for the records of the first slabs: at least one of any geometry. */
 #define RECORDS_BYTES (CACHE_BYTES - sizeof(struct cubby_cache))
 

@@ -51,7 +51,8 @@ sweep(struct cubby_cache *cache)
 		if (cursor == 0)
 			continue;
 		block_set(word, 0);
-		cubby__defer_queue(cache, cubby__defer_settle(cursor));
+		cubby__defer_queue(cache,
+				   magazine_settle(cursor, MAGAZINE_SHEAF));
 	}
 	cubby__quiesce_end(cache, &saved);
 	return true;

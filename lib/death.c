@@ -122,8 +122,9 @@ end_seen_by_walks(struct cubby_cache *cache, void *object, uint64_t cell)
 			cubby__direct_free(cache, 1, &object);
 		return;
 	}
-	if (cache->front.block != 0 &&
-	    unlikely(cell_side_claim(cache->dying, cell))) {
+	/* Without magazines claim() has set it, but for who puts references. */
+	if (unlikely(cell_side_claim(cache->dying, cell)) &&
+	    cache->front.block != 0) {
 		cubby__usable_report_now(cache, object, cell, FREE_NOT_LIVE);
 		return;
 	}

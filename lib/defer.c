@@ -12,23 +12,16 @@
 #include "weak.h"
 
 #include <errno.h>
-#include <time.h>
 
 #define TRIES 4
 
-/* How long who frees waits at the hard limit, and who allocates at his. */
-#define BITS_PER_WAIT 64 /* objects without a magazine */
+/*
+ * How long who frees waits at the hard limit, and who allocates at his; and of
+ * those who free without a magazine, one of how many waits.
+ */
 #define FREE_WAIT_NS ((uint64_t)10 * 1000 * 1000)
 #define ALLOC_WAIT_NS ((uint64_t)100 * 1000 * 1000)
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
+#define FREES_BY_BIT_PER_WAIT 64
 
 void
 cubby__defer_note_time(uint64_t *since_ns)
@@ -36,7 +29,8 @@ cubby__defer_note_time(uint64_t *since_ns)
 	uint64_t none = 0;
 
 	if (__atomic_load_n(since_ns, __ATOMIC_RELAXED) == 0)
-		__atomic_compare_exchange_n(since_ns, &none, now_ns(), false,
+		__atomic_compare_exchange_n(since_ns, &none,
+					    cubby__os_coarse_ns(), false,
 					    __ATOMIC_RELAXED,
 					    __ATOMIC_RELAXED);
 }
@@ -79,7 +73,7 @@ cubby__defer_age_ns(const struct cubby_cache *cache)
 		since = __atomic_load_n(&defer->opened_ns, __ATOMIC_RELAXED);
 	if (since == 0)
 		return 0;
-	now = now_ns();
+	now = cubby__os_coarse_ns();
 	return now > since ? now - since : 1;
 }
 
@@ -126,7 +120,7 @@ look_at_limits(struct cubby_cache *cache, bool by_bit)
 
 	cubby__reclaim_notify(cache, n > defer->soft_cells);
 	if (unlikely(n > defer->brake_cells) &&
-	    ((by_bit && n % BITS_PER_WAIT != 0) ||
+	    ((by_bit && n % FREES_BY_BIT_PER_WAIT != 0) ||
 	     !cubby__reclaim_await(cache, FREE_WAIT_NS)))
 		__atomic_add_fetch(&defer->n_overruns, 1, __ATOMIC_RELAXED);
 	cubby__defer_check_stall(cache);
@@ -134,11 +128,23 @@ look_at_limits(struct cubby_cache *cache, bool by_bit)
 
 /* ----------------------------------- sheaves ----------------------------- */
 
+/* So many more wait. */
+static void
+count_in(struct defer *defer, uint64_t n_cells)
+{
+	uint64_t n, peak;
+
+	cubby__defer_note_time(&defer->waiting_ns);
+	n = __atomic_add_fetch(&defer->n_cells, n_cells, __ATOMIC_RELAXED);
+	peak = __atomic_load_n(&defer->n_cells_peak, __ATOMIC_RELAXED);
+	if (n > peak)
+		__atomic_store_n(&defer->n_cells_peak, n, __ATOMIC_RELAXED);
+}
+
 void
 cubby__defer_queue(struct cubby_cache *cache, uint32_t number)
 {
 	struct defer *defer = &cache->defer;
-	uint64_t n, peak;
 
 	if (magazine(number)->count == 0) {
 		cubby__magazine_give_empty(number);
@@ -146,24 +152,8 @@ cubby__defer_queue(struct cubby_cache *cache, uint32_t number)
 	}
 	magazine(number)->n_begun = 0;
 	magazine_set_state(magazine(number), MAGAZINE_SHEAF);
-	cubby__defer_note_time(&defer->waiting_ns);
-	n = __atomic_add_fetch(&defer->n_cells, magazine(number)->count,
-			       __ATOMIC_RELAXED);
-	peak = __atomic_load_n(&defer->n_cells_peak, __ATOMIC_RELAXED);
-	if (n > peak)
-		__atomic_store_n(&defer->n_cells_peak, n, __ATOMIC_RELAXED);
+	count_in(defer, magazine(number)->count);
 	cubby__magazine_push(&defer->waiting, number);
-}
-
-uint32_t
-cubby__defer_settle(uint64_t cursor)
-{
-	uint32_t number = magazine_of_cursor(cursor);
-
-	magazine_set_count(magazine(number), magazine_cells_below(cursor));
-	__atomic_signal_fence(__ATOMIC_RELEASE); /* M3: only then */
-	magazine_set_state(magazine(number), MAGAZINE_SHEAF);
-	return number;
 }
 
 void
@@ -174,7 +164,7 @@ cubby__defer_take_sheaf(struct cubby_cache *cache, uint64_t *word)
 
 	if (cursor == 0)
 		return;
-	number = cubby__defer_settle(cursor);
+	number = magazine_settle(cursor, MAGAZINE_SHEAF);
 	block_set(word, 0);
 	cubby__defer_queue(cache, number);
 	cubby__reclaim_notify(cache, false);
@@ -186,54 +176,48 @@ load_sheaf(const struct hand *hand)
 {
 	struct cubby_cache *cache = hand->cache;
 	uint64_t seen = hand_read(hand, HAND_DEFERRED);
-	uint64_t cursor = 0;
 	uint32_t number;
 
 	if ((seen & FULL_MASK_OPEN) != 0)
 		return true; /* now */
 	number = cubby__magazine_take_empty(cache->id,
 					    cache->front.capacity_max, false);
-	if (number != 0) {
-		cursor = magazine_cursor(number, magazine(number)->capacity,
-					 0);
-		magazine(number)->cursor = cursor;
-		__atomic_signal_fence(__ATOMIC_RELEASE); /* M3 */
-		magazine_set_state(magazine(number), MAGAZINE_SHEAF_IN_BLOCK);
-	}
-	if (seen == 0 && number == 0)
-		return false;
-	if (!hand_replace(hand, HAND_DEFERRED, seen, cursor)) {
-		if (number != 0) {
-			magazine_set_state(magazine(number),
-					   MAGAZINE_IN_FLIGHT);
-			cubby__magazine_give_empty(number);
-		}
+	if (number != 0 && !hand_put(hand, HAND_DEFERRED, seen, number,
+				     MAGAZINE_SHEAF_IN_BLOCK)) {
+		cubby__magazine_give_empty(number);
 		return true; /* somebody else has changed it */
 	}
+	if (number == 0 &&
+	    (seen == 0 || !hand_replace(hand, HAND_DEFERRED, seen, 0)))
+		return seen != 0;
 	if (number != 0)
 		cubby__defer_note_time(&cache->defer.opened_ns);
 	if (seen != 0)
-		cubby__defer_queue(cache, cubby__defer_settle(seen));
+		cubby__defer_queue(cache,
+				   magazine_settle(seen, MAGAZINE_SHEAF));
 	return number != 0;
 }
 
-/* Push into a sheaf; *ret_full: there is no empty magazine. */
-static bool
-push_any(struct cubby_cache *cache, void *object, bool *ret_full)
-{
-	struct hand hand;
-	bool pushed;
+enum pushed { PUSHED, PUSHED_INTO_NEW, NOT_PUSHED, NO_EMPTY_MAGAZINE };
 
-	*ret_full = false;
+/* Into the sheaf that is there, or into a new one. */
+static enum pushed
+push(struct cubby_cache *cache, void *object)
+{
+	enum pushed pushed = PUSHED;
+	struct hand hand;
+
 	if (cache->front.block == 0 ||
 	    !hand_enter(&hand, cache, &cache->front.gate))
-		return false;
-	pushed = hand_push_deferred(&hand, object);
-	for (unsigned i = 0; !pushed && i < TRIES; i++) {
-		*ret_full = !load_sheaf(&hand);
-		if (*ret_full)
+		return NOT_PUSHED;
+	for (unsigned i = 0; !hand_push_deferred(&hand, object); i++) {
+		pushed = PUSHED_INTO_NEW;
+		if (i == TRIES)
+			pushed = NOT_PUSHED;
+		else if (!load_sheaf(&hand))
+			pushed = NO_EMPTY_MAGAZINE;
+		if (pushed != PUSHED_INTO_NEW)
 			break;
-		pushed = hand_push_deferred(&hand, object);
 	}
 	hand_leave(&hand);
 	return pushed;
@@ -266,8 +250,7 @@ cubby__defer_bit_locked(struct cubby_cache *cache, uint64_t cell)
 	}
 	defer->bits_low[fill] = min_u64(defer->bits_low[fill], cell);
 	defer->bits_end[fill] = max_u64(defer->bits_end[fill], cell + 1);
-	cubby__defer_note_time(&defer->waiting_ns);
-	__atomic_add_fetch(&defer->n_cells, 1, __ATOMIC_RELAXED);
+	count_in(defer, 1);
 	return true;
 }
 
@@ -287,38 +270,24 @@ defer_by_bit(struct cubby_cache *cache, void *object)
 		cubby__usable_report_now(cache, object, cell, fault);
 }
 
-/* Per thread: into the sheaf that is there.  Nothing has to be told to anybody. */
-static bool
-push_at_once(struct cubby_cache *cache, void *object)
-{
-	struct hand hand;
-	bool pushed;
-
-	if (cubby__percpu_works || cache->front.block == 0 ||
-	    !hand_enter(&hand, cache, &cache->front.gate))
-		return false;
-	pushed = hand_push_deferred(&hand, object);
-	hand_leave(&hand);
-	return pushed;
-}
-
 static void
 defer_slow(struct cubby_cache *cache, void *object)
 {
-	bool full, pushed;
+	enum pushed pushed = push(cache, object);
+	bool by_bit;
 
-	if (push_at_once(cache, object))
-		return;
-	pushed = push_any(cache, object, &full);
-
-	if (full && cubby__depot_n_cells(&cache->front) > 0) {
+	if (pushed == PUSHED)
+		return; /* whoever put the sheaf there has told the domain */
+	if (pushed == NO_EMPTY_MAGAZINE &&
+	    cubby__depot_n_cells(&cache->front) > 0) {
 		/* Makes empties of what the depot holds. */
 		cubby__depot_flush(cache);
-		pushed = push_any(cache, object, &full);
+		pushed = push(cache, object);
 	}
-	if (!pushed)
+	by_bit = pushed == NOT_PUSHED || pushed == NO_EMPTY_MAGAZINE;
+	if (by_bit)
 		defer_by_bit(cache, object);
-	look_at_limits(cache, !pushed);
+	look_at_limits(cache, by_bit);
 }
 
 void
@@ -349,30 +318,9 @@ cubby__defer_odd(struct cubby_cache *cache, void *object)
 
 /* ------------------------------- while it is quiet ----------------------- */
 
-struct visitor {
-	void (*visit)(void *context, const void *object);
-	void *context;
-};
-
-static void
-visit_sheaf(uint32_t number, uint32_t count, const struct visitor *visitor)
-{
-	void **objects = magazine_cells(magazine(number));
-
-	for (uint32_t i = 0; i < count; i++)
-		visitor->visit(visitor->context, objects[i]);
-}
-
-static void
-visit_list(uint32_t number, const struct visitor *visitor)
-{
-	for (; number != 0; number = magazine_next(number))
-		visit_sheaf(number, magazine(number)->count, visitor);
-}
-
 static void
 visit_bits(const struct cubby_cache *cache, const struct cell_side *bits,
-	   uint64_t cell, uint64_t end, const struct visitor *visitor)
+	   uint64_t cell, uint64_t end, const struct cell_visitor *visitor)
 {
 	for (; cell < end; cell++)
 		if (cell_side_test(bits, cell))
@@ -385,7 +333,7 @@ cubby__defer_for_each_dying(struct cubby_cache *cache,
 			    void (*visit)(void *context, const void *object),
 			    void *context)
 {
-	const struct visitor visitor = { visit, context };
+	const struct cell_visitor visitor = { visit, context };
 
 	if (cache->dying != NULL)
 		visit_bits(cache, cache->dying, 0, cache->slabs.n_cells,
@@ -397,42 +345,24 @@ cubby__defer_for_each(struct cubby_cache *cache,
 		      void (*visit)(void *context, const void *object),
 		      void *context)
 {
-	const struct visitor visitor = { visit, context };
+	const struct cell_visitor visitor = { visit, context };
 	const struct defer *defer = &cache->defer;
 	uint32_t n = cache->front.block != 0 ? cubby__front_n_blocks() : 0;
 
 	if (defer->domain == NULL)
 		return;
-	for (uint32_t i = 0; i < n; i++) {
-		uint64_t cursor = block_get(
-			&cubby__front_block(cache, i)->deferred);
-
-		if (cursor != 0)
-			visit_sheaf(magazine_of_cursor(cursor),
-				    magazine_cells_below(cursor), &visitor);
-	}
-	visit_list(magazine_stack_top(&defer->waiting), &visitor);
-	visit_list(defer->grace, &visitor);
-	visit_list(defer->reclaiming, &visitor);
+	for (uint32_t i = 0; i < n; i++)
+		cubby__magazine_visit_below(
+			block_get(&cubby__front_block(cache, i)->deferred),
+			&visitor);
+	cubby__magazine_visit_list(magazine_stack_top(&defer->waiting),
+				   &visitor);
+	cubby__magazine_visit_list(defer->grace, &visitor);
+	cubby__magazine_visit_list(defer->reclaiming, &visitor);
 	for (unsigned i = 0; i < 2; i++)
 		if (defer->n_bits[i] != 0)
 			visit_bits(cache, defer->bits[i], defer->bits_low[i],
 				   defer->bits_end[i], &visitor);
-}
-
-/* Also of a list that others change, for numbers that are not exact. */
-static uint64_t
-count_list(uint32_t number)
-{
-	uint64_t n_left = cubby__magazine_n_used();
-	uint64_t n = 0;
-
-	for (; number != 0 && n_left > 0; number = magazine_next(number)) {
-		n += __atomic_load_n(&magazine(number)->count,
-				     __ATOMIC_RELAXED);
-		n_left--;
-	}
-	return n;
 }
 
 uint64_t
@@ -448,7 +378,8 @@ cubby__defer_count(const struct cubby_cache *cache)
 	for (uint32_t i = 0; i < n_blocks; i++)
 		n += magazine_cells_below(
 			block_get(&cubby__front_block(cache, i)->deferred));
-	return n + count_list(magazine_stack_top(&defer->waiting)) +
-	       count_list(defer->grace) + count_list(defer->reclaiming) +
-	       defer->n_bits[0] + defer->n_bits[1];
+	cubby__magazine_count_list(magazine_stack_top(&defer->waiting), &n);
+	cubby__magazine_count_list(defer->grace, &n);
+	cubby__magazine_count_list(defer->reclaiming, &n);
+	return n + defer->n_bits[0] + defer->n_bits[1];
 }

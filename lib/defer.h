@@ -44,9 +44,6 @@ bool cubby__defer_has_bit(const struct cubby_cache *cache, uint64_t cell);
 /* Take the sheaf out of a block that belongs to the caller (T4). */
 void cubby__defer_take_sheaf(struct cubby_cache *cache, uint64_t *word);
 
-/* A sheaf has left a block: its number. */
-uint32_t cubby__defer_settle(uint64_t cursor);
-
 /* The time, if none is there yet. */
 void cubby__defer_note_time(uint64_t *since_ns);
 

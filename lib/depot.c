@@ -37,9 +37,9 @@
 #include "bits.h"
 #include "cache.h"
 #include "options.h"
+#include "os.h"
 
 #include <errno.h>
-#include <time.h>
 
 #define BATCH_BYTES_MAX (64 * KIB)
 
@@ -176,10 +176,7 @@ pop_aged(struct front *front)
 static uint64_t
 now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return cubby__os_coarse_ns() / (NS_PER_S / 1000);
 }
 
 /* The largest magazine, so that all threads' do not hold too much idle. */

@@ -43,25 +43,12 @@ uint64_t cubby__front_closed;
 
 /* ------------------------------ exchanges --------------------------------- */
 
-static uint64_t
-cursor_of(uint32_t number)
-{
-	const struct magazine *it = magazine(number);
-
-	return magazine_cursor(number, it->capacity, it->count);
-}
-
 /* A magazine has left a block, and is in hand. */
 static uint32_t
 settle(uint64_t cursor)
 {
-	uint32_t number = magazine_of_cursor(cursor);
-
 	PLANT_DELAY(ADOPT_BY_COUNT);
-	magazine_set_count(magazine(number), magazine_cells_below(cursor));
-	__atomic_signal_fence(__ATOMIC_RELEASE); /* M3: only then */
-	magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
-	return number;
+	return magazine_settle(cursor, MAGAZINE_IN_FLIGHT);
 }
 
 /* Take `previous`, leaving 0: its magazine, or 0. */
@@ -79,22 +66,6 @@ take_previous(const struct hand *hand)
 		}
 	}
 	return 0;
-}
-
-/* Put what is in hand into a word that was seen: false if it has changed. */
-static bool
-put(const struct hand *hand, enum hand_word word, uint64_t seen,
-    uint32_t number)
-{
-	uint64_t cursor = cursor_of(number);
-
-	magazine(number)->cursor = cursor;
-	__atomic_signal_fence(__ATOMIC_RELEASE); /* M3 */
-	magazine_set_state(magazine(number), MAGAZINE_IN_BLOCK);
-	if (hand_replace(hand, word, seen, cursor))
-		return true;
-	magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
-	return false;
 }
 
 /* A planted bug: what is put away stays with the thread, for the next time. */
@@ -124,7 +95,7 @@ put_away(const struct hand *hand, uint32_t number)
 	if (number == 0)
 		return;
 	if (hand_read(hand, HAND_PREVIOUS) != 0 ||
-	    !put(hand, HAND_PREVIOUS, 0, number))
+	    !hand_put(hand, HAND_PREVIOUS, 0, number, MAGAZINE_IN_BLOCK))
 		cubby__depot_put(&hand->cache->front, number);
 }
 
@@ -138,7 +109,7 @@ load_by_pair_store(const struct hand *hand, uint64_t seen, uint32_t number)
 	magazine_set_state(magazine(number), MAGAZINE_IN_BLOCK);
 	return rseq_replace(hand->gate, &cubby__front_closed,
 			    &cubby__percpu_n_stripes, HAND_LOADED, seen,
-			    cursor_of(number),
+			    magazine_cursor_of(number),
 			    (uint64_t *)(block + HAND_PREVIOUS));
 }
 
@@ -150,7 +121,8 @@ load(const struct hand *hand, uint64_t seen, uint32_t number)
 	    hand_read(hand, HAND_PREVIOUS) == 0) {
 		if (!load_by_pair_store(hand, seen, number))
 			put_away(hand, number);
-	} else if (!put(hand, HAND_LOADED, seen, number))
+	} else if (!hand_put(hand, HAND_LOADED, seen, number,
+			     MAGAZINE_IN_BLOCK))
 		put_away(hand, number);
 	else if (seen != 0)
 		put_away(hand, settle(seen));

@@ -136,6 +136,22 @@ hand_replace(const struct hand *hand, enum hand_word word, uint64_t seen,
 	return true;
 }
 
+/* Put a magazine into a word that was seen: false if that has changed. */
+static inline bool
+hand_put(const struct hand *hand, enum hand_word word, uint64_t seen,
+	 uint32_t number, enum magazine_state state)
+{
+	uint64_t cursor = magazine_cursor_of(number);
+
+	magazine(number)->cursor = cursor;
+	__atomic_signal_fence(__ATOMIC_RELEASE); /* M3 */
+	magazine_set_state(magazine(number), state);
+	if (hand_replace(hand, word, seen, cursor))
+		return true;
+	magazine_set_state(magazine(number), MAGAZINE_IN_FLIGHT);
+	return false;
+}
+
 /* A cell of the loaded magazine, or NULL. */
 static inline void *
 hand_pop(const struct hand *hand)

@@ -355,6 +355,46 @@ cubby__magazine_trim(void)
 
 /* ---------------------------------- fork --------------------------------- */
 
+static void
+visit_cells(uint32_t number, uint32_t count,
+	    const struct cell_visitor *visitor)
+{
+	void **objects = magazine_cells(magazine(number));
+
+	for (uint32_t i = 0; i < count; i++)
+		visitor->visit(visitor->context, objects[i]);
+}
+
+void
+cubby__magazine_visit_below(uint64_t cursor,
+			    const struct cell_visitor *visitor)
+{
+	if (cursor != 0)
+		visit_cells(magazine_of_cursor(cursor),
+			    magazine_cells_below(cursor), visitor);
+}
+
+void
+cubby__magazine_visit_list(uint32_t number, const struct cell_visitor *visitor)
+{
+	for (; number != 0; number = magazine_next(number))
+		visit_cells(number, magazine(number)->count, visitor);
+}
+
+uint64_t
+cubby__magazine_count_list(uint32_t number, uint64_t *ret_n_cells)
+{
+	uint64_t n_most = cubby__magazine_n_used();
+	uint64_t n = 0;
+
+	for (; number != 0 && n < n_most; number = magazine_next(number)) {
+		*ret_n_cells += __atomic_load_n(&magazine(number)->count,
+						__ATOMIC_RELAXED);
+		n++;
+	}
+	return n;
+}
+
 void
 cubby__magazine_for_each(const struct magazine_stack *stack,
 			 void (*visit)(uint32_t number, void *context),

@@ -204,6 +204,24 @@ uint32_t cubby__magazine_pop_shards(struct magazine_shard *shards,
 /* The sum of what the shards count: exact when nobody moves. */
 int64_t cubby__magazine_sum_shards(const struct magazine_shard *shards);
 
+/* What visits cells; nobody changes meanwhile what is visited. */
+struct cell_visitor {
+	void (*visit)(void *context, const void *object);
+	void *context;
+};
+
+/* The cells below a cursor, which may be 0; of a list. */
+void cubby__magazine_visit_below(uint64_t cursor,
+				 const struct cell_visitor *visitor);
+void cubby__magazine_visit_list(uint32_t number,
+				const struct cell_visitor *visitor);
+
+/*
+ * Magazines of a list, whose cells are added to *ret_n_cells.  Also of one that
+ * others change, for numbers that are not exact.
+ */
+uint64_t cubby__magazine_count_list(uint32_t number, uint64_t *ret_n_cells);
+
 /* Visit the magazines of a stack that nobody changes meanwhile. */
 void cubby__magazine_for_each(const struct magazine_stack *stack,
 			      void (*visit)(uint32_t number, void *context),
@@ -322,6 +340,27 @@ magazine_cursor(uint32_t number, uint32_t capacity, uint32_t count)
 {
 	return ((uint64_t)number << MAGAZINE_SHIFT) +
 	       magazine_null_offset(capacity) + 8 + 8 * (uint64_t)count;
+}
+
+/* The cursor of a magazine that is in no block. */
+static inline uint64_t
+magazine_cursor_of(uint32_t number)
+{
+	const struct magazine *it = magazine(number);
+
+	return magazine_cursor(number, it->capacity, it->count);
+}
+
+/* A magazine has left a block by this cursor: its number. */
+static inline uint32_t
+magazine_settle(uint64_t cursor, enum magazine_state state)
+{
+	uint32_t number = magazine_of_cursor(cursor);
+
+	magazine_set_count(magazine(number), magazine_cells_below(cursor));
+	__atomic_signal_fence(__ATOMIC_RELEASE); /* M3: only then */
+	magazine_set_state(magazine(number), state);
+	return number;
 }
 
 /* The lowest of a magazine's places for cells; cells[count - 1] is the top. */

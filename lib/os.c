@@ -310,13 +310,25 @@ read_file(const char *path, char *buffer, size_t buffer_bytes)
 	return n_bytes;
 }
 
-uint64_t
-cubby__os_now_ns(void)
+static uint64_t
+ns_of(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+uint64_t
+cubby__os_now_ns(void)
+{
+	return ns_of(CLOCK_MONOTONIC);
+}
+
+uint64_t
+cubby__os_coarse_ns(void)
+{
+	return ns_of(CLOCK_MONOTONIC_COARSE);
 }
 
 bool

@@ -94,6 +94,7 @@ ssize_t cubby__os_read_text(const char *path, char *buffer,
 /* Of the monotonic clock. */
 #define NS_PER_S ((uint64_t)1000000000)
 uint64_t cubby__os_now_ns(void);
+uint64_t cubby__os_coarse_ns(void); /* to some ms, at a fraction of the cost */
 
 /* Sleep; signals that are not blocked end it early. */
 void cubby__os_nap(uint64_t ns);

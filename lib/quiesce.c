@@ -108,8 +108,6 @@ make_stand_still(struct cubby_cache *cache)
 		cache->name, (int)tid);
 }
 
-static uint64_t count_list(uint32_t number, uint64_t *ret_n_cells);
-
 static void
 recount_depot(struct cubby_cache *cache)
 {
@@ -120,10 +118,11 @@ recount_depot(struct cubby_cache *cache)
 		struct magazine_shard *shard = &front->young[i];
 		uint64_t n = 0;
 
-		count_list(magazine_stack_top(&shard->stack), &n);
+		cubby__magazine_count_list(magazine_stack_top(&shard->stack),
+					   &n);
 		__atomic_store_n(&shard->n, (int64_t)n, __ATOMIC_RELAXED);
 	}
-	count_list(front->aged_first, &n_aged);
+	cubby__magazine_count_list(front->aged_first, &n_aged);
 	__atomic_store_n(&front->n_aged, (int64_t)n_aged, __ATOMIC_RELAXED);
 	front->depot_is_unsure = false;
 }
@@ -164,59 +163,28 @@ cubby__quiesce_end(struct cubby_cache *cache, const sigset_t *saved)
 
 /* --------------------------------- idle cells ----------------------------- */
 
-struct visitor {
-	void (*visit)(void *context, const void *object);
-	void *context;
-};
-
-static void
-visit_cells(const struct magazine *it, uint32_t count,
-	    const struct visitor *visitor)
-{
-	void **objects = magazine_cells((struct magazine *)it);
-
-	for (uint32_t i = 0; i < count; i++)
-		visitor->visit(visitor->context, objects[i]);
-}
-
-static void
-visit_cursor(const uint64_t *word, const struct visitor *visitor)
-{
-	uint64_t cursor = block_get(word);
-
-	if (cursor != 0)
-		visit_cells(magazine(magazine_of_cursor(cursor)),
-			    magazine_cells_below(cursor), visitor);
-}
-
-static void
-visit_list(uint32_t number, const struct visitor *visitor)
-{
-	for (; number != 0; number = magazine_next(number))
-		visit_cells(magazine(number), magazine(number)->count,
-			    visitor);
-}
-
 /* All that can be handed out. */
 static void
 visit_idle(struct cubby_cache *cache,
 	   void (*visit)(void *context, const void *object), void *context)
 {
 	const struct front *front = &cache->front;
-	const struct visitor visitor = { visit, context };
+	const struct cell_visitor visitor = { visit, context };
 	uint32_t n = front->block != 0 ? cubby__front_n_blocks() : 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		const struct block *block = cubby__front_block(cache, i);
 
-		visit_cursor(&block->loaded, &visitor);
-		visit_cursor(&block->previous, &visitor);
+		cubby__magazine_visit_below(block_get(&block->loaded),
+					    &visitor);
+		cubby__magazine_visit_below(block_get(&block->previous),
+					    &visitor);
 	}
 	for (uint32_t i = 0; i < N_SHARDS; i++)
-		visit_list(magazine_stack_top(&front->young[i].stack),
-			   &visitor);
-	visit_list(front->aged_first, &visitor);
-	visit_list(front->preparing, &visitor);
+		cubby__magazine_visit_list(
+			magazine_stack_top(&front->young[i].stack), &visitor);
+	cubby__magazine_visit_list(front->aged_first, &visitor);
+	cubby__magazine_visit_list(front->preparing, &visitor);
 	cubby__reserve_for_each(cache, visit, context);
 }
 
@@ -230,29 +198,15 @@ cubby__quiesce_for_each(struct cubby_cache *cache,
 	cubby__weak_for_each_retired(cache, visit, context);
 }
 
-/* Also of a list that others change, for numbers that are not exact. */
-static uint64_t
-count_list(uint32_t number, uint64_t *ret_n_cells)
-{
-	uint64_t n_most = cubby__magazine_n_used();
-	uint64_t n = 0;
-
-	for (; number != 0 && n < n_most; number = magazine_next(number)) {
-		*ret_n_cells += __atomic_load_n(&magazine(number)->count,
-						__ATOMIC_RELAXED);
-		n++;
-	}
-	return n;
-}
-
 static uint64_t
 count_young(const struct front *front, uint64_t *ret_n_cells)
 {
 	uint64_t n = 0;
 
 	for (uint32_t i = 0; i < N_SHARDS; i++)
-		n += count_list(magazine_stack_top(&front->young[i].stack),
-				ret_n_cells);
+		n += cubby__magazine_count_list(
+			magazine_stack_top(&front->young[i].stack),
+			ret_n_cells);
 	return n;
 }
 
@@ -280,8 +234,8 @@ cubby__quiesce_count(const struct cubby_cache *cache,
 			magazine_cells_below(block_get(&block->previous));
 	}
 	count_young(front, &ret_counts->in_depot);
-	count_list(front->aged_first, &ret_counts->in_depot);
-	count_list(front->preparing, &ret_counts->preparing);
+	cubby__magazine_count_list(front->aged_first, &ret_counts->in_depot);
+	cubby__magazine_count_list(front->preparing, &ret_counts->preparing);
 	ret_counts->reserved = cubby__reserve_count(cache);
 	ret_counts->retired = cache->weak.n_retired;
 }

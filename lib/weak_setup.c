@@ -79,25 +79,6 @@ cubby__weak_setup_plan(struct cubby_cache *cache,
 	errno = saved_errno;
 }
 
-static int
-add_cell_side(struct cubby_cache *cache, uint32_t bits_per_cell,
-	      uint32_t skipped_bytes, struct cell_side **ret_side)
-{
-	struct cell_side *array = &cache->cell_sides[cache->n_cell_sides];
-	int err;
-
-	array->bits_per_cell = bits_per_cell;
-	array->skipped_bytes = skipped_bytes;
-	err = cubby__side_init(&array->side, NULL, 0,
-			       cell_side_bytes(array,
-					       cache->region.max_cells));
-	if (err)
-		return err;
-	cache->n_cell_sides++;
-	*ret_side = array;
-	return 0;
-}
-
 /*
  * Objects and words begin at multiples of 16 MiB, and lines that are so far apart
  * may evict each other from the first level of a processor's cache (31 against
@@ -123,18 +104,18 @@ add_words(struct cubby_cache *cache)
 					    cubby__granule_budget_bytes() /
 						    WORDS_BUDGET_SHARE /
 						    sizeof(uint32_t)));
-	return add_cell_side(cache, 32, colour_bytes(cache),
-			     &cache->weak.words);
+	return cubby__cache_add_side(cache, 32, colour_bytes(cache),
+				     &cache->weak.words);
 }
 
 static int
 add_deferral(struct cubby_cache *cache, const struct cubby_cache_attr *attr)
 {
 	struct defer *defer = &cache->defer;
-	int err = add_cell_side(cache, 1, 0, &defer->bits[0]);
+	int err = cubby__cache_add_side(cache, 1, 0, &defer->bits[0]);
 
 	if (!err)
-		err = add_cell_side(cache, 1, 0, &defer->bits[1]);
+		err = cubby__cache_add_side(cache, 1, 0, &defer->bits[1]);
 	if (err)
 		return err;
 	defer->soft_cells = limit_cells(

@@ -106,7 +106,7 @@ struct cubby_cache_stats {
 	uint64_t n_deferred;         /* cells: neither live nor idle */
 	uint64_t deferred_bytes;     /* of them */
 	uint64_t oldest_deferred_ms; /* how long the oldest has waited */
-	uint64_t n_deferred_peak;    /* most seen when a sheaf was filled */
+	uint64_t n_deferred_peak;    /* most, where sheaves count when full */
 	uint64_t n_reclaimed;        /* events: objects whose wait is over */
 	uint64_t n_grace_periods; /* events: that the cache has waited for */
 	uint64_t n_overruns;      /* events: above the hard limit, and the

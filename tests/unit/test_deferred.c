@@ -183,6 +183,19 @@ objects_wait_while_a_walk_is_open(void **state)
 	drop_cache(cache);
 }
 
+static void
+peak_counts_also_without_magazines(void **state)
+{
+	BEGIN(*state, .flags = CUBBY_CACHE_NO_MAGAZINES);
+	make_all(N_OBJECTS, false);
+	for (size_t i = 0; i < N_OBJECTS; i++)
+		cubby_free_rcu(cache, objects[i]);
+	settle(cache);
+	assert_int_equal(n_deferred(), 0);
+	assert_int_equal(stats_of(cache).n_deferred_peak, N_OBJECTS);
+	drop_cache(cache);
+}
+
 /* The same without dtor, where a push is all. */
 static void
 objects_without_dtor_wait_while_a_walk_is_open(void **state)
@@ -219,15 +232,26 @@ walk_in_dtor(void *object, void *context)
 	n_dtor++;
 }
 
-/* What is being destructed is neither live nor free. */
+/* Who owns a counted object may put it instead. */
 static void
-walk_opened_by_dtor_does_not_name_its_object(void **state)
+end_life(void *object)
 {
-	BEGIN(*state, .dtor = walk_in_dtor);
+	if (cache->weak.is_strong)
+		cubby_ref_put(cache, object);
+	else
+		cubby_free(cache, object);
+}
+
+static void
+check_walks_in_dtor(void)
+{
 	for (size_t i = 0; i < 10; i++)
 		objects[i] = make(i);
 	for (size_t i = 0; i < 5; i++) {
-		cubby_free(cache, objects[i]);
+		if (i % 2 != 0)
+			cubby_free(cache, objects[i]);
+		else
+			end_life(objects[i]);
 		assert_int_equal(n_named, 9 - i);
 	}
 	for (size_t i = 5; i < 10; i++) {
@@ -237,6 +261,16 @@ walk_opened_by_dtor_does_not_name_its_object(void **state)
 	}
 	assert_int_equal(n_dtor, 10);
 	drop_cache(cache);
+}
+
+/* What is being destructed is neither live nor free. */
+static void
+walk_opened_by_dtor_does_not_name_its_object(void **state)
+{
+	BEGIN(*state, .dtor = walk_in_dtor);
+	check_walks_in_dtor();
+	BEGIN(*state, .dtor = walk_in_dtor, .flags = CUBBY_CACHE_NO_MAGAZINES);
+	check_walks_in_dtor();
 }
 
 /* --------------------------------- a round ------------------------------- */
@@ -589,6 +623,8 @@ main(void)
 		IN_NONE(objects_wait_while_a_walk_is_open),
 		IN_RCU_MODES(objects_without_dtor_wait_while_a_walk_is_open),
 		IN_NONE(objects_without_dtor_wait_while_a_walk_is_open),
+		IN_RCU_MODES(peak_counts_also_without_magazines),
+		IN_NONE(peak_counts_also_without_magazines),
 		IN_RCU_MODES(grace_period_comes_before_dtor_and_reuse),
 		IN_RCU_MODES(
 			objects_freed_in_a_grace_period_wait_for_the_next),

@@ -720,7 +720,7 @@ fork_in_a_handler_goes_on_in_both(void **state)
 /* ----------------------------------- polls ------------------------------- */
 
 static void
-fork_with_a_cookie_in_flight_goes_on(void **state)
+fork_with_a_grace_period_asked_for_goes_on(void **state)
 {
 	(void)state;
 	join_flavor();
@@ -733,9 +733,9 @@ fork_with_a_cookie_in_flight_goes_on(void **state)
 	leave_flavor();
 }
 
-/* Each generation's cookie may be lost: there are only some. */
+/* Each generation's grace period may be lost: there are only some. */
 static void
-fork_again_and_again_with_cookies_in_flight_goes_on(void **state)
+fork_again_and_again_with_grace_periods_asked_for(void **state)
 {
 	pid_t pid;
 
@@ -784,9 +784,8 @@ main(void)
 		FRONT_CASES(fork_beside_busy_threads_loses_nothing),
 		THREAD_CASES(fork_in_a_handler_goes_on_in_both),
 		FRONT_CASES(fork_in_a_handler_goes_on_in_both),
-		POLL_CASES(fork_with_a_cookie_in_flight_goes_on),
-		POLL_CASES(
-			fork_again_and_again_with_cookies_in_flight_goes_on),
+		POLL_CASES(fork_with_a_grace_period_asked_for_goes_on),
+		POLL_CASES(fork_again_and_again_with_grace_periods_asked_for),
 	};
 
 	return cmocka_run_group_tests_name("test_rcu_fork", tests, NULL, NULL);

@@ -168,7 +168,7 @@ poll_keeps_what_came_after_its_grace_period_began(void **state)
 
 /* A barrier reclaims what a poll waits for; the poll then finds nothing. */
 static void
-barrier_with_a_cookie_in_flight_reclaims_all(void **state)
+barrier_with_a_grace_period_asked_for_reclaims_all(void **state)
 {
 	(void)state;
 	join_flavor();
@@ -191,7 +191,7 @@ barrier_with_a_cookie_in_flight_reclaims_all(void **state)
 
 /* The cache for which the grace period was begun is no more when it ends. */
 static void
-destroy_with_a_cookie_in_flight_leaves_others(void **state)
+destroy_with_a_grace_period_asked_for_leaves_others(void **state)
 {
 	struct cubby_cache *other;
 
@@ -273,8 +273,9 @@ main(void)
 		POLL_CASES(nobody_but_who_polls_reclaims),
 		POLL_CASES(poll_beside_a_stalled_reader_does_not_block),
 		POLL_CASES(poll_keeps_what_came_after_its_grace_period_began),
-		POLL_CASES(barrier_with_a_cookie_in_flight_reclaims_all),
-		POLL_CASES(destroy_with_a_cookie_in_flight_leaves_others),
+		POLL_CASES(barrier_with_a_grace_period_asked_for_reclaims_all),
+		POLL_CASES(
+			destroy_with_a_grace_period_asked_for_leaves_others),
 		POLL_CASES(poll_by_many_threads_reclaims_each_object_once),
 	};
 

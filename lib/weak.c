@@ -9,6 +9,7 @@
 
 #include "bits.h"
 #include "cache.h"
+#include "domain.h"
 #include "error.h"
 #include "flavor.h"
 #include "report.h"

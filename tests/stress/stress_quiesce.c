@@ -34,6 +34,7 @@
 #endif
 #define CUBBY_INLINE
 #include "support/light.h"
+#include "support/oracle.h"
 
 #define THREADS_MAX 128
 #define OBJECT_BYTES 40
@@ -356,8 +357,9 @@ check_end(const struct cubby_cache_stats *before)
 	if (stats.front_end != CUBBY_FRONT_NONE) {
 		assert_true(stats.n_depot_puts > 0 && stats.n_depot_gets > 0);
 #ifndef CUBBY_RSEQ_DELAY /* then all is slow but the meddling */
+		/* On a busy machine what is slow with TSan stays closed long. */
 		assert_true(stats.n_direct_allocs + stats.n_direct_frees <
-			    n_calls / 4);
+			    (test_on_tsan() ? n_calls * 3 / 4 : n_calls / 4));
 #endif
 	}
 	if (stats.front_end == CUBBY_FRONT_PER_CPU)

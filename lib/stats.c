@@ -212,7 +212,11 @@ snapshot_weak(const struct cubby_cache *cache, struct cubby_cache_stats *stats)
 	const struct defer *defer = &cache->defer;
 
 	stats->deferred_bytes = stats->n_deferred * stats->cell_bytes;
-	stats->oldest_deferred_ms = cubby__defer_age_ns(cache) / 1000000;
+	/* A round that ends counts them off first, and then forgets the time. */
+	stats->oldest_deferred_ms = stats->n_deferred != 0 ?
+					    cubby__defer_age_ns(cache) /
+						    1000000 :
+					    0;
 	stats->n_deferred_peak = event_count(&defer->n_cells_peak);
 	stats->n_reclaimed = event_count(&defer->n_reclaimed);
 	stats->n_grace_periods = event_count(&defer->n_grace_periods);

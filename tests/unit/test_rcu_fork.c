@@ -481,15 +481,6 @@ fork_in_dtor(void *object, void *context)
 		fork_once();
 }
 
-/* Those whose dtor has run, but for the first ones: numbers are not for ever. */
-static void
-forget_the_dead(void)
-{
-	n_things = 2 * N_HELD;
-	memset(&n_dtors[n_things], 0,
-	       sizeof(n_dtors) - n_things * sizeof(n_dtors[0]));
-}
-
 /*
  * In the child the round, and then this thread, go on.  The thread of ours may
  * have been first, so more than one barrier may be needed.
@@ -505,7 +496,8 @@ fork_in_dtor_of_a_barrier(uint64_t flags)
 					     .flags = flags });
 	while (forked == 0 && !is_in_child) {
 		REQUIRE(cubby_rcu_barrier(cache) == 0);
-		forget_the_dead();
+		n_things = 2 * N_HELD; /* numbers are not for ever */
+		memset(&n_dtors[n_things], 0, sizeof(n_dtors) / 2);
 		stopping_number = n_things + N_MANY / 2;
 		free_taken_together(cache, N_MANY);
 		REQUIRE(cubby_rcu_barrier(cache) == 0);

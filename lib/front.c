@@ -293,6 +293,10 @@ cubby__front_alloc(struct cubby_cache *cache, void **ret_object)
 {
 	if (cache->front.block == 0)
 		return -EAGAIN;
+	/* What the fast path does where allocs have no stage. */
+	if (cache->front.is_staged && cubby__percpu_works &&
+	    cubby__rseq_pop(&cache->front.gate, ret_object))
+		return 0;
 	*ret_object = pop_any(cache);
 	if (*ret_object != NULL)
 		return 0;
@@ -344,7 +348,10 @@ push_any(struct cubby_cache *cache, void *object, bool *ret_full)
 static bool
 push_at_once(struct cubby_cache *cache, void *object)
 {
+	/* The cache is staged, or it has been tried already. */
 	return cubby__percpu_works && cache->dying == NULL &&
+	       (cache->front.is_staged ||
+		cache->fast.full_mask == FULL_MASK_STAGED) &&
 	       cubby__rseq_push(&cache->front.free_gate, &hand_full_mask,
 				object);
 }
@@ -356,7 +363,7 @@ cubby__front_free(struct cubby_cache *cache, void *object)
 
 	if (cache->front.block == 0)
 		return false;
-	if (cache->weak.is_staged && push_at_once(cache, object))
+	if (push_at_once(cache, object))
 		return true;
 	pushed = push_any(cache, object, &full);
 	if (unlikely(full)) {
@@ -580,7 +587,8 @@ cubby__front_open_cache(struct cubby_cache *cache)
 				cubby__percpu_block(front->block) :
 				front->block;
 	cache->fast.full_mask = cache->free_stages[FREE_DTOR] != NULL ||
-						cache->weak.is_staged ?
+						cache->weak.is_staged ||
+						cache->debug != NULL ?
 					FULL_MASK_STAGED :
 					FULL_MASK_OPEN;
 	cubby__depot_init(cache);

@@ -8,8 +8,8 @@
  *	         or inside a bracket (per thread); nothing is checked but that
  *	         the object is not NULL
  *	slow     is the cache one?  Then, in this order,
- *	         alloc: a cell (front.c, else direct.c), ZERO, CTOR
- *	         free:  DTOR, then the cell (front.c, else direct.c)
+ *	         alloc: a cell (front.c, else direct.c), DEBUG, ZERO, CTOR
+ *	         free:  DTOR, DEBUG, then the cell (front.c, else direct.c)
  *
  * Which of the two a call takes needs no test of flags: a thread without a
  * stripe, a cache with a closed gate, and one whose alloc has stages meet NULL
@@ -27,6 +27,7 @@
 #include "bits.h"
 #include "cache.h"
 #include "death.h"
+#include "debug.h"
 #include "error.h"
 #include "hand.h"
 #include "registry.h"
@@ -84,6 +85,8 @@ cubby__alloc_stages(struct cubby_cache *cache, size_t n, void *const *objects,
 			continue;
 		if (i == ALLOC_CTOR && cache->dtor != NULL)
 			cubby__alloc_stage_dtor(cache, n_done, objects);
+		if (i != ALLOC_DEBUG && cache->debug != NULL)
+			cubby__debug_undo(cache, n, objects);
 		return n_done;
 	}
 	return n;
@@ -296,10 +299,20 @@ free_slow(struct cubby_cache *cache, void *object, const char *call)
 		errno = saved_errno;
 		return;
 	}
-	if (cache->front.block != 0)
+	if (unlikely(cache->debug != NULL &&
+		     !cubby__debug_claim_pointer(cache, object))) {
+		errno = saved_errno;
+		return;
+	}
+	if (cache->front.block != 0) {
 		for (size_t i = 0; i < N_FREE_STAGES; i++)
 			if (cache->free_stages[i] != NULL)
 				cache->free_stages[i](cache, 1, &object);
+		if (cubby__debug_keep(cache, object)) {
+			errno = saved_errno;
+			return;
+		}
+	}
 	if (unlikely(!cubby__front_free(cache, object))) {
 		__atomic_add_fetch(&cache->front.n_direct_frees, 1,
 				   __ATOMIC_RELAXED);
@@ -375,7 +388,7 @@ cubby_free_bulk(struct cubby_cache *cache, size_t n, void *const *objects)
 
 	if (unlikely(!cubby__usable(cache, "cubby_free_bulk")))
 		return;
-	if (cache->weak.is_staged ||
+	if (cache->weak.is_staged || cache->debug != NULL ||
 	    (cache->front.block != 0 && has_free_stage(cache))) {
 		for (size_t i = 0; i < n; i++)
 			if (objects[i] != NULL)

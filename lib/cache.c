@@ -7,6 +7,7 @@
 #include "cache.h"
 
 #include "bits.h"
+#include "debug.h"
 #include "defer.h"
 #include "domain.h"
 #include "error.h"
@@ -14,6 +15,7 @@
 #include "percpu.h"
 #include "reclaim.h"
 #include "registry.h"
+#include "users.h"
 #include "watch.h"
 #include "weak.h"
 #include "weak_plan.h"
@@ -46,6 +48,7 @@ struct plan {
 	struct cubby_cache_attr attr;
 	const struct cubby_layout *layout;
 	struct geometry geometry;
+	struct debug_rules rules;
 	uint64_t max_cells; /* 0: no limit */
 };
 
@@ -133,7 +136,8 @@ plan_geometry(struct plan *plan, size_t object_bytes, size_t align_bytes)
 {
 	int err = cubby__geometry_init(
 		&plan->geometry, object_bytes, align_bytes,
-		cubby__weak_setup_has_prefix(&plan->attr));
+		cubby__weak_setup_has_prefix(&plan->attr),
+		cubby__debug_zone_bytes(&plan->rules));
 
 	if (err == -E2BIG)
 		return cubby__error_set(
@@ -194,6 +198,8 @@ make_plan(struct plan *plan, size_t object_bytes, size_t align_bytes)
 	if (!err)
 		err = cubby__weak_plan_check(&plan->attr, plan->layout);
 	if (!err)
+		err = cubby__debug_plan(&plan->attr, &plan->rules);
+	if (!err)
 		err = plan_geometry(plan, object_bytes, align_bytes);
 	if (!err)
 		err = plan_limits(plan);
@@ -240,7 +246,7 @@ init_cell_sides(struct cubby_cache *cache, const struct plan *plan)
 	if (cache->init != NULL || cache->fini != NULL)
 		err = cubby__cache_add_side(cache, 1, 0, &cache->inited);
 	/* Objects are claimed before dtor runs: direct.c, death.h. */
-	if (!err && cache->dtor != NULL &&
+	if (!err && (cache->dtor != NULL || cache->debug != NULL) &&
 	    (cache->front.block == 0 || plan->attr.rcu != NULL))
 		err = cubby__cache_add_side(cache, 1, 0, &cache->dying);
 	return err;
@@ -255,6 +261,7 @@ fini_memory(struct cubby_cache *cache)
 	for (uint32_t i = 0; i < cache->n_cell_sides; i++)
 		cubby__side_fini(&cache->cell_sides[i].side);
 	cubby__region_fini(&cache->region);
+	cubby__debug_fini(cache);
 }
 
 static int
@@ -293,6 +300,8 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 	cache->front.bound_max = plan->attr.max_idle_bytes;
 	err = cubby__weak_setup_memory(cache, &plan->attr);
 	if (!err)
+		err = cubby__debug_init(cache, &plan->rules);
+	if (!err)
 		err = init_cell_sides(cache, plan);
 	if (err)
 		return err;
@@ -301,6 +310,7 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 			 cache->n_cell_sides);
 	cubby__weak_setup_publish(cache);
 	cache->slabs.thins = cache->inited == NULL && !cache->weak.is_strong &&
+			     cache->debug == NULL &&
 			     !(plan->attr.flags & CUBBY_CACHE_HUGE_PAGES);
 	err = prefault(cache, plan->attr.prefault_objects);
 	if (!err)
@@ -340,6 +350,7 @@ create(struct cubby_cache **ret_cache, const struct plan *plan)
 	int err;
 
 	cubby__fork_install();
+	cubby__users_install();
 	err = cubby__registry_make(&cache);
 	if (err)
 		return refuse_memory(plan, err);

@@ -59,9 +59,9 @@ enum cache_state {
  * means that the next one was refused: earlier stages' work on it is undone by
  * giving its cell back.  New stages are new places in these enums.
  */
-enum alloc_stage { ALLOC_ZERO, ALLOC_CTOR, N_ALLOC_STAGES };
+enum alloc_stage { ALLOC_DEBUG, ALLOC_ZERO, ALLOC_CTOR, N_ALLOC_STAGES };
 
-enum free_stage { FREE_DTOR, N_FREE_STAGES };
+enum free_stage { FREE_DTOR, FREE_DEBUG, N_FREE_STAGES };
 
 typedef size_t (*alloc_stage_fn)(struct cubby_cache *cache, size_t n,
 				 void *const *objects);
@@ -231,6 +231,7 @@ struct cubby_cache {
 	struct front front;
 	struct weak_cache weak;
 	struct defer defer;
+	struct debug_cache *debug; /* debug.h; NULL: nobody watches */
 
 	/* Under the slab lock. */
 	struct lock lock;
@@ -238,7 +239,7 @@ struct cubby_cache {
 	struct slab_set slabs;
 	struct cell_side *inited; /* init was run; NULL without init, fini */
 	struct cell_side *dying;  /* a free stage runs; NULL without one */
-	struct cell_side cell_sides[5];
+	struct cell_side cell_sides[7];
 	uint32_t n_cell_sides;
 	uint64_t n_kept_empty; /* empty slabs that trim leaves alone */
 	uint64_t n_walks;      /* read elsewhere too */
@@ -520,7 +521,7 @@ void cubby__quiesce_open(struct cubby_cache *cache);
 
 /* In between: all idle cells, or how many; and give them all back. */
 struct idle_counts {
-	uint64_t in_blocks, in_depot, reserved, preparing, retired;
+	uint64_t in_blocks, in_depot, reserved, preparing, retired, waiting;
 };
 void cubby__quiesce_for_each(struct cubby_cache *cache,
 			     void (*visit)(void *context, const void *object),
@@ -528,6 +529,9 @@ void cubby__quiesce_for_each(struct cubby_cache *cache,
 void cubby__quiesce_count(const struct cubby_cache *cache,
 			  struct idle_counts *ret_counts);
 uint64_t cubby__quiesce_count_young(const struct cubby_cache *cache);
+
+/* Cells that are in use but not live, whatever they are. */
+uint64_t cubby__quiesce_n_live(struct cubby_cache *cache);
 void cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults);
 size_t cubby__quiesce_verify(struct cubby_cache *cache, struct text *first);
 

@@ -6,6 +6,7 @@
 #include "cache.h"
 #include "check.h"
 #include "death.h"
+#include "debug.h"
 #include "defer.h"
 #include "domain.h"
 #include "reclaim.h"
@@ -115,6 +116,26 @@ cubby__collect_begin(struct cubby_cache *cache, uint64_t now,
 
 /* ---------------------------- after the grace period --------------------- */
 
+/* Does an object's end take more than its word? */
+static bool
+has_end(const struct cubby_cache *cache)
+{
+	return cache->dtor != NULL || cache->debug != NULL;
+}
+
+static void
+end(struct cubby_cache *cache, void *object)
+{
+	uint64_t cell;
+
+	if (cache->dtor != NULL)
+		cache->dtor(object, cache->context);
+	if (cache->debug != NULL) {
+		cubby__region_find(&cache->region, object, &cell);
+		cubby__debug_release(cache, object, cell);
+	}
+}
+
 /*
  * dtor for the cells of a sheaf, from where it was left; a fork child sees how
  * far it came.  false: it stopped before the end, for the program exits.
@@ -131,7 +152,7 @@ run_dtor(struct cubby_cache *cache, uint32_t number)
 		cubby__domain_call_begins(cache->defer.domain);
 		__atomic_store_n(&it->n_begun, i + 1, __ATOMIC_RELAXED);
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		cache->dtor(objects[i], cache->context);
+		end(cache, objects[i]);
 		cubby__domain_call_ends(cache->defer.domain);
 	}
 	return true;
@@ -139,7 +160,8 @@ run_dtor(struct cubby_cache *cache, uint32_t number)
 
 /* The words of odd cells are made ready; what is retired stays behind. */
 static void
-settle_cells_locked(struct cubby_cache *cache, uint32_t number)
+settle_cells_locked(struct cubby_cache *cache, uint32_t number,
+		    struct faults *faults)
 {
 	struct magazine *it = magazine(number);
 	void **objects = magazine_cells(it);
@@ -150,7 +172,8 @@ settle_cells_locked(struct cubby_cache *cache, uint32_t number)
 		cubby__region_find(&cache->region, objects[i], &cell);
 		if (cache->dying != NULL)
 			cell_side_clear(cache->dying, cell);
-		if (cubby__death_settle(cache, objects[i], cell))
+		if (cubby__death_settle(cache, objects[i], cell) &&
+		    !cubby__debug_keep_locked(cache, objects[i], faults))
 			objects[n_kept++] = objects[i];
 	}
 	magazine_set_count(it, n_kept);
@@ -162,27 +185,29 @@ reclaim_sheaves(struct cubby_cache *cache, unsigned *n_sheaves,
 		const uint32_t *numbers)
 {
 	struct defer *defer = &cache->defer;
-	bool is_odd = LOOKS_AT_ALL ||
+	bool is_odd = LOOKS_AT_ALL || cache->debug != NULL ||
 		      __atomic_load_n(&defer->is_odd, __ATOMIC_SEQ_CST);
+	struct faults faults = { 0 };
 	uint64_t n_cells = 0;
 	sigset_t saved;
 	unsigned n = 0;
 
 	while (n < *n_sheaves &&
-	       (cache->dtor == NULL || run_dtor(cache, numbers[n])))
+	       (!has_end(cache) || run_dtor(cache, numbers[n])))
 		n++;
 	*n_sheaves = n;
 	cubby__lock_acquire(&cache->lock, &saved);
 	for (unsigned i = 0; i < n; i++) {
 		n_cells += magazine(numbers[i])->count;
 		if (is_odd)
-			settle_cells_locked(cache, numbers[i]);
+			settle_cells_locked(cache, numbers[i], &faults);
 		CHECK_DEBUG(defer->reclaiming == numbers[i]); /* D3 */
 		defer->reclaiming = magazine_next(numbers[i]);
 		magazine_set_state(magazine(numbers[i]), MAGAZINE_IN_FLIGHT);
 		cubby__depot_put(&cache->front, numbers[i]);
 	}
 	cubby__lock_release(&cache->lock, &saved);
+	cubby__direct_report(cache, &faults);
 	return n_cells;
 }
 
@@ -232,7 +257,7 @@ static unsigned
 take_bits(struct cubby_cache *cache, uint64_t *ret_cell)
 {
 	struct defer *defer = &cache->defer;
-	unsigned n_most = cache->dtor != NULL ? 1 : BITS_PER_VISIT;
+	unsigned n_most = has_end(cache) ? 1 : BITS_PER_VISIT;
 	uint32_t i = defer->fill ^ 1;
 	unsigned n = 0;
 	sigset_t saved;
@@ -249,7 +274,7 @@ take_bits(struct cubby_cache *cache, uint64_t *ret_cell)
 		defer->n_bits[i]--;
 		*ret_cell = cell;
 		n++;
-		if (cache->dtor == NULL) {
+		if (!has_end(cache)) {
 			cubby__direct_give_settled_locked(cache, cell);
 		} else {
 			cell_side_set(cache->dying, cell);
@@ -269,9 +294,8 @@ reclaim_bits(struct cubby_cache *cache)
 	while (!cubby__reclaim_must_stop(cache)) {
 		cubby__domain_call_begins(cache->defer.domain);
 		n = take_bits(cache, &cell);
-		if (n != 0 && cache->dtor != NULL)
-			cache->dtor(region_object(&cache->region, cell),
-				    cache->context);
+		if (n != 0 && has_end(cache))
+			end(cache, region_object(&cache->region, cell));
 		cubby__domain_call_ends(cache->defer.domain);
 		n_all += n;
 		if (n == 0)
@@ -347,6 +371,7 @@ wait_once_more(struct cubby_cache *cache, uint32_t number)
 		cubby__region_find(&cache->region, objects[i], &cell);
 		if (cache->dying != NULL)
 			cell_side_clear(cache->dying, cell);
+		cubby__debug_forget(cache, cell);
 		cubby__direct_give_settled_locked(cache, cell);
 	}
 	for (uint32_t i = n_begun; i < it->count; i++)
@@ -382,6 +407,8 @@ cubby__collect_fork_child(struct cubby_cache *cache, bool round_is_mine)
 		return; /* it goes on */
 	list_waits_once_more(cache, &defer->grace);
 	list_waits_once_more(cache, &defer->reclaiming);
+	if (defer->bit_begun != 0)
+		cubby__debug_forget(cache, defer->bit_begun - 1);
 	finish_bit_locked(cache);
 	cubby__magazine_for_each(&defer->waiting, count_magazine, &n_cells);
 	defer->n_cells = n_cells + defer->n_bits[0] + defer->n_bits[1];

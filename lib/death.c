@@ -7,6 +7,7 @@
 
 #include "bits.h"
 #include "cache.h"
+#include "debug.h"
 #include "defer.h"
 #include "hand.h"
 #include "report.h"
@@ -72,7 +73,10 @@ cubby__death_settle(struct cubby_cache *cache, void *object, uint64_t cell)
 static void
 give(struct cubby_cache *cache, void *object, uint64_t cell)
 {
+	if (cache->debug != NULL)
+		cubby__debug_release(cache, object, cell);
 	if (cubby__death_settle(cache, object, cell) &&
+	    !cubby__debug_keep(cache, object) &&
 	    !cubby__front_free(cache, object))
 		cubby__direct_give(cache, object);
 }
@@ -116,7 +120,7 @@ claim(struct cubby_cache *cache, const void *object)
 static void
 end_seen_by_walks(struct cubby_cache *cache, void *object, uint64_t cell)
 {
-	if (cache->dtor == NULL) {
+	if (cache->dying == NULL) {
 		cubby__death_settle(cache, object, cell);
 		if (!cubby__front_free(cache, object))
 			cubby__direct_free(cache, 1, &object);
@@ -134,7 +138,8 @@ end_seen_by_walks(struct cubby_cache *cache, void *object, uint64_t cell)
 		cubby__defer_odd(cache, object);
 		return;
 	}
-	cache->dtor(object, cache->context);
+	if (cache->dtor != NULL)
+		cache->dtor(object, cache->context);
 	give(cache, object, cell);
 }
 
@@ -261,6 +266,8 @@ after_end_strong(struct cubby_cache *cache, void *object, uint64_t cell,
 {
 	bool calls;
 
+	if (unlikely(cache->debug != NULL))
+		cubby__debug_claim(cache, cell); /* if nobody has yet */
 	if (cache->weak.mode == CUBBY_WEAK_RCU && !waits &&
 	    (seen & (TAKEN_IN_HANDLE | HOLDS)) == 0) {
 		end_seen_by_walks(cache, object, cell);
@@ -364,6 +371,11 @@ cubby__death_free(struct cubby_cache *cache, void *object, bool waits)
 
 	if (!find_cell(cache, object, &cell))
 		return;
+	if (unlikely(cache->debug != NULL &&
+		     !cubby__debug_claim(cache, cell))) {
+		report_dead(cache, object, cell);
+		return;
+	}
 	if (unlikely(cache->front.block == 0 && !claim(cache, object))) {
 		report_dead(cache, object, cell);
 		return;
@@ -400,6 +412,8 @@ cubby_weak_free(struct cubby_cache *cache, cubby_weak handle)
 		ended = end_strong(cache, object, cell, wanted, false);
 	} else {
 		ended = end_side(cache, cell, wanted);
+		if (ended && cache->debug != NULL)
+			cubby__debug_claim(cache, cell);
 		if (ended)
 			after_end_side(cache, object, cell, wanted);
 	}

@@ -26,6 +26,7 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "debug.h"
 #include "death.h"
 #include "defer.h"
 #include "error.h"
@@ -207,18 +208,23 @@ take_all_locked(struct cubby_cache *cache, const struct request *request,
 	return -ENOMEM;
 }
 
+/* Of the free cells, and of those of a quarantine only if it must be. */
 static int
 take(struct cubby_cache *cache, const struct request *request,
      struct refusal *ret_refusal)
 {
+	struct faults faults = { 0 };
 	sigset_t saved;
 	int err;
 
 	cubby__lock_acquire(&cache->lock, &saved);
 	err = take_all_locked(cache, request, ret_refusal);
+	if (unlikely(err && cubby__debug_drain_locked(cache, &faults)))
+		err = take_all_locked(cache, request, ret_refusal);
 	if (err)
 		cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
 	cubby__lock_release(&cache->lock, &saved);
+	cubby__direct_report(cache, &faults);
 	return err;
 }
 
@@ -379,22 +385,22 @@ cubby__direct_report(const struct cubby_cache *cache,
 					  faults->list[i].fault);
 }
 
-/* Which cell's object is it, if any was ever there? */
+/* Which cell's object is it, if any was ever there?  Also without the lock. */
 enum free_fault
 cubby__direct_find(const struct cubby_cache *cache, const void *object,
 		   uint64_t *ret_cell)
 {
+	uint64_t n_cells = __atomic_load_n(&cache->slabs.n_cells,
+					   __ATOMIC_RELAXED);
 	enum region_answer answer;
 
 	*ret_cell = 0;
 	answer = cubby__region_find(&cache->region, object, ret_cell);
-	if (likely(answer == REGION_OBJECT &&
-		   *ret_cell < cache->slabs.n_cells))
+	if (likely(answer == REGION_OBJECT && *ret_cell < n_cells))
 		return FREE_OK;
 	if (answer == REGION_OUTSIDE)
 		return FREE_FOREIGN;
-	return *ret_cell >= cache->slabs.n_cells ? FREE_UNOPENED :
-						   FREE_INTERIOR;
+	return *ret_cell >= n_cells ? FREE_UNOPENED : FREE_INTERIOR;
 }
 
 bool
@@ -542,7 +548,8 @@ run_free_stages(struct cubby_cache *cache, size_t n, void *const *objects)
 }
 
 static void
-end_lives(struct cubby_cache *cache, size_t n, void *const *objects)
+end_lives(struct cubby_cache *cache, size_t n, void *const *objects,
+	  struct faults *faults)
 {
 	uint64_t cell;
 	sigset_t saved;
@@ -552,8 +559,9 @@ end_lives(struct cubby_cache *cache, size_t n, void *const *objects)
 	for (size_t i = 0; i < n; i++) {
 		cubby__region_find(&cache->region, objects[i], &cell);
 		cell_side_clear(cache->dying, cell);
+		if (!cubby__debug_keep_locked(cache, objects[i], faults))
+			give_locked(cache, 1, &objects[i]);
 	}
-	give_locked(cache, n, objects);
 	cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
 	cubby__lock_release(&cache->lock, &saved);
 }
@@ -569,7 +577,7 @@ free_batch(struct cubby_cache *cache, size_t n, void *const *objects)
 	n = min_u64(n, BATCH_CELLS);
 	n_claimed = claim(cache, n, objects, claimed, &n_passed, &faults);
 	if (n_claimed != 0)
-		end_lives(cache, n_claimed, claimed);
+		end_lives(cache, n_claimed, claimed, &faults);
 	if (unlikely(faults.n != 0))
 		cubby__direct_report(cache, &faults);
 	return n_passed;

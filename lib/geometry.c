@@ -16,9 +16,9 @@ default_align_bytes(size_t object_bytes)
 
 int
 cubby__geometry_init(struct geometry *geometry, size_t object_bytes,
-		     size_t align_bytes, bool with_prefix)
+		     size_t align_bytes, bool with_prefix, size_t zone_bytes)
 {
-	size_t prefix_bytes, cell_bytes;
+	size_t prefix_bytes = zone_bytes, cell_bytes;
 
 	if (object_bytes == 0)
 		return -EINVAL;
@@ -31,10 +31,12 @@ cubby__geometry_init(struct geometry *geometry, size_t object_bytes,
 	if (with_prefix)
 		align_bytes = max_u64(align_bytes, PREFIX_BYTES_MIN);
 
-	prefix_bytes = with_prefix ? align_up(PREFIX_BYTES_MIN, align_bytes) :
-				     0;
-	cell_bytes = align_up(max_u64(object_bytes, CELL_BYTES_MIN) +
-				      prefix_bytes,
+	if (with_prefix)
+		prefix_bytes += PREFIX_BYTES_MIN;
+	prefix_bytes = align_up(prefix_bytes, align_bytes);
+	cell_bytes = align_up(prefix_bytes +
+				      max_u64(object_bytes, CELL_BYTES_MIN) +
+				      zone_bytes,
 			      align_bytes);
 	geometry->object_bytes = (uint32_t)object_bytes;
 	geometry->align_bytes = (uint32_t)align_bytes;

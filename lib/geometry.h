@@ -10,11 +10,12 @@
  *	+--------+------------------------------+----+
  *	| prefix | object_bytes                 | up |  i * cell_bytes
  *	+--------+------------------------------+----+
- *	         ^ what the program holds         ^ to align_bytes, or to 8
+ *	         ^ what the program holds         ^ to align_bytes, or to 8,
+ *	                                            and a zone's bytes
  *
  * Invariants:
- *   G1  cell_bytes is the least multiple of align_bytes that holds the prefix
- *       and max(object_bytes, 8)
+ *   G1  cell_bytes is the least multiple of align_bytes that holds the prefix,
+ *       max(object_bytes, 8), and a zone if there are any
  *       (with a prefix, align_bytes is at least 8)
  *   G2  prefix_bytes is a multiple of align_bytes; so in a range that is
  *       aligned to a page every object is aligned
@@ -53,11 +54,13 @@ struct geometry {
  *	of two that divides object_bytes, at most 16.
  * @with_prefix: have 8 bytes, rounded up to the alignment, in front of each
  *	object.
+ * @zone_bytes: at least so many more in front of that, and behind the object.
  *
  * Returns 0, -EINVAL (alignment) or -E2BIG (size; 0 is -EINVAL).
  */
 int cubby__geometry_init(struct geometry *geometry, size_t object_bytes,
-			 size_t align_bytes, bool with_prefix);
+			 size_t align_bytes, bool with_prefix,
+			 size_t zone_bytes);
 
 static inline uint32_t
 geometry_slab_cells(const struct geometry *geometry)

@@ -4,6 +4,7 @@
 
 #include "bits.h"
 #include "os.h"
+#include "piece.h"
 #include "text.h"
 
 #include <pthread.h>
@@ -13,96 +14,24 @@
 
 TABLE_ENDS(struct option_row, options);
 
-/* A piece of the environment's text, not NUL-terminated. */
-struct piece {
-	const char *start;
-	size_t n_bytes;
-};
-
-static bool
-piece_is(struct piece piece, const char *word)
-{
-	return strlen(word) == piece.n_bytes &&
-	       memcmp(word, piece.start, piece.n_bytes) == 0;
-}
-
-/* The first piece of `text` up to `separator`; *text moves behind it. */
-static struct piece
-cut(const char **text, char separator)
-{
-	struct piece piece = { *text, 0 };
-
-	while (**text != '\0' && **text != separator) {
-		piece.n_bytes++;
-		(*text)++;
-	}
-	if (**text == separator)
-		(*text)++;
-	return piece;
-}
-
 static const struct option_row *
 find_row(struct piece name)
 {
 	const struct option_row *row;
 
 	TABLE_FOR_EACH (row, options)
-		if (piece_is(name, row->name))
+		if (cubby__piece_is(name, row->name))
 			return row;
 	return NULL;
 }
 
 static bool
-parse_suffix(char suffix, unsigned *ret_shift)
-{
-	switch (suffix) {
-	case 'K':
-		*ret_shift = 10;
-		return true;
-	case 'M':
-		*ret_shift = 20;
-		return true;
-	case 'G':
-		*ret_shift = 30;
-		return true;
-	case 'T':
-		*ret_shift = 40;
-		return true;
-	}
-	return false;
-}
-
-static bool
-parse_number(struct piece piece, uint64_t *ret_number)
-{
-	uint64_t number = 0;
-	unsigned shift = 0;
-	size_t i;
-
-	for (i = 0; i < piece.n_bytes && piece.start[i] >= '0' &&
-		    piece.start[i] <= '9';
-	     i++) {
-		uint64_t digit = (uint64_t)(piece.start[i] - '0');
-
-		if (number > (UINT64_MAX - digit) / 10)
-			return false;
-		number = number * 10 + digit;
-	}
-	if (i == 0)
-		return false;
-	if (i < piece.n_bytes && !parse_suffix(piece.start[i++], &shift))
-		return false;
-	if (i != piece.n_bytes || number > UINT64_MAX >> shift)
-		return false;
-	*ret_number = number << shift;
-	return true;
-}
-
-static bool
 parse_word(struct piece piece, const char *words, uint64_t *ret_number)
 {
-	for (uint64_t n = 0; *words != '\0'; n++) {
-		struct piece word = cut(&words, '|');
+	struct piece rest = { words, strlen(words) };
+
+	for (uint64_t n = 0; rest.n_bytes != 0; n++) {
+		struct piece word = cubby__piece_cut(&rest, '|');
 
 		if (word.n_bytes == piece.n_bytes &&
 		    memcmp(word.start, piece.start, piece.n_bytes) == 0) {
@@ -116,29 +45,23 @@ parse_word(struct piece piece, const char *words, uint64_t *ret_number)
 static bool
 apply_one(struct piece piece)
 {
-	struct piece name = { piece.start, 0 };
-	struct piece value = { NULL, 0 };
+	struct piece value = piece;
+	struct piece name = cubby__piece_cut(&value, '=');
+	bool has_value = name.n_bytes < piece.n_bytes;
 	const struct option_row *row;
 
-	while (name.n_bytes < piece.n_bytes && name.start[name.n_bytes] != '=')
-		name.n_bytes++;
-	if (name.n_bytes < piece.n_bytes) {
-		value.start = name.start + name.n_bytes + 1;
-		value.n_bytes = piece.n_bytes - name.n_bytes - 1;
-	}
 	row = find_row(name);
 	if (row == NULL)
 		return false;
 	switch (row->kind) {
 	case OPTION_FLAG:
-		if (value.start == NULL)
+		if (!has_value)
 			*row->value = 1;
-		return value.start == NULL;
+		return !has_value;
 	case OPTION_NUMBER:
-		return value.start != NULL && parse_number(value, row->value);
+		return has_value && cubby__piece_number(value, row->value);
 	default:
-		return value.start != NULL &&
-		       parse_word(value, row->words, row->value);
+		return has_value && parse_word(value, row->words, row->value);
 	}
 }
 
@@ -176,10 +99,11 @@ report_refused(struct piece piece)
 unsigned
 cubby__options_apply(const char *options)
 {
+	struct piece rest = { options, strlen(options) };
 	unsigned n_refused = 0;
 
-	while (*options != '\0') {
-		struct piece piece = cut(&options, ',');
+	while (rest.n_bytes != 0) {
+		struct piece piece = cubby__piece_cut(&rest, ',');
 
 		if (piece.n_bytes == 0 || apply_one(piece))
 			continue;

@@ -310,6 +310,17 @@ read_file(const char *path, char *buffer, size_t buffer_bytes)
 	return n_bytes;
 }
 
+ssize_t
+cubby__os_read_link(const char *path, char *buffer, size_t buffer_bytes)
+{
+	ssize_t n_bytes = readlink(path, buffer, buffer_bytes - 1);
+
+	if (n_bytes < 0)
+		return -errno;
+	buffer[n_bytes] = '\0';
+	return n_bytes;
+}
+
 static uint64_t
 ns_of(clockid_t clock)
 {

@@ -91,6 +91,10 @@ uint64_t cubby__os_read_number(const char *path, uint64_t otherwise);
 ssize_t cubby__os_read_text(const char *path, char *buffer,
 			    size_t buffer_bytes);
 
+/* Where a symbolic link leads, NUL-terminated: the length or -errno. */
+ssize_t cubby__os_read_link(const char *path, char *buffer,
+			    size_t buffer_bytes);
+
 /* Of the monotonic clock. */
 #define NS_PER_S ((uint64_t)1000000000)
 uint64_t cubby__os_now_ns(void);

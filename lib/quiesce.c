@@ -23,6 +23,7 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "debug.h"
 #include "defer.h"
 #include "error.h"
 #include "hand.h"
@@ -194,6 +195,7 @@ cubby__quiesce_for_each(struct cubby_cache *cache,
 			void *context)
 {
 	visit_idle(cache, visit, context);
+	cubby__debug_for_each(cache, visit, context);
 	cubby__defer_for_each(cache, visit, context);
 	cubby__weak_for_each_retired(cache, visit, context);
 }
@@ -238,6 +240,25 @@ cubby__quiesce_count(const struct cubby_cache *cache,
 	cubby__magazine_count_list(front->preparing, &ret_counts->preparing);
 	ret_counts->reserved = cubby__reserve_count(cache);
 	ret_counts->retired = cache->weak.n_retired;
+	ret_counts->waiting = cubby__debug_count(cache);
+}
+
+uint64_t
+cubby__quiesce_n_live(struct cubby_cache *cache)
+{
+	struct idle_counts idle;
+	sigset_t saved;
+	uint64_t n;
+	int err = cubby__quiesce_begin(cache, &saved);
+
+	if (err)
+		return cache->slabs.n_live;
+	cubby__quiesce_count(cache, &idle);
+	n = cache->slabs.n_live - idle.in_blocks - idle.in_depot -
+	    idle.preparing - idle.reserved - idle.retired - idle.waiting -
+	    cubby__defer_count(cache);
+	cubby__quiesce_end(cache, &saved);
+	return n;
 }
 
 /* --------------------------------- taking back ---------------------------- */
@@ -283,6 +304,7 @@ cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults)
 		cubby__depot_flush_locked(cache, number, faults);
 	}
 	front->aged_last = 0;
+	cubby__debug_drain_locked(cache, faults);
 	if (!PLANTED(SWING))
 		recount_depot(cache);
 	cubby__depot_count_process(cache);
@@ -414,6 +436,7 @@ audit_cells(struct audit *audit)
 	if (cubby__os_map(bytes, &memory) == 0)
 		audit->seen = memory;
 	visit_idle(audit->cache, audit_cell, audit);
+	cubby__debug_for_each(audit->cache, audit_cell, audit);
 	cubby__weak_for_each_retired(audit->cache, audit_retired, audit);
 	cubby__defer_for_each(audit->cache, audit_cell, audit);
 	if (memory != NULL)
@@ -487,7 +510,7 @@ cubby__quiesce_verify(struct cubby_cache *cache, struct text *first)
 		      front);
 	if (counts.in_blocks + counts.in_depot + counts.reserved +
 		    counts.preparing + cubby__defer_count(cache) +
-		    counts.retired >
+		    counts.retired + counts.waiting >
 	    cache->slabs.n_live)
 		fault(&audit, "more idle cells than cells in use (F3)", front);
 	return audit.n_faults;

@@ -5,14 +5,10 @@
 #include "check.h"
 #include "options.h"
 #include "os.h"
-#include "text.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-/* A report is one line of at most so many bytes. */
-#define REPORT_BYTES_MAX 1024
 
 #define MISUSE_CONTINUE 1 /* second word of the option below */
 
@@ -68,51 +64,101 @@ call_hook(const struct cubby_misuse *misuse)
 		fn(misuse, context);
 }
 
-/* The line is written with its newline and handed to the hook without. */
+/* The line is written with its newline, and kept without. */
 static void
-emit(struct text *line, const struct misuse_row *row, const char *cache,
-     const void *address)
+write_line(struct text *line)
 {
+	line->start[line->used_bytes] = '\n';
+	cubby__os_write(STDERR_FILENO, line->start, line->used_bytes + 1);
+	line->start[line->used_bytes] = '\0';
+}
+
+static void
+open_report(struct report *report, uint32_t code, const char *cache,
+	    const void *address, const char *format, va_list arguments)
+{
+	struct text *line = &report->line;
+
+	report->saved_errno = errno;
+	report->row = find_row(code);
+	report->cache = cache;
+	report->address = address;
+	cubby__options_read();
+	cubby__text_init(line, report->buffer, REPORT_BYTES_MAX);
+	cubby__text_printf(line, "cubby: %s: ",
+			   report->row ? report->row->name : "misuse");
+	if (cache != NULL)
+		cubby__text_printf(line, "cache '%s': ", cache);
+	cubby__text_vprintf(line, format, arguments);
+	if (report->row != NULL)
+		cubby__text_printf(line, "; %s", report->row->advice);
+	__atomic_add_fetch(&n_misuses, 1, __ATOMIC_RELAXED);
+	write_line(line);
+}
+
+void
+cubby__report_open(struct report *report, uint32_t code, const char *cache,
+		   const void *address, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	open_report(report, code, cache, address, format, arguments);
+	va_end(arguments);
+}
+
+void
+cubby__report_more(const char *format, ...)
+{
+	char buffer[REPORT_BYTES_MAX + 1];
+	struct text line;
+	va_list arguments;
+
+	cubby__text_init(&line, buffer, REPORT_BYTES_MAX);
+	cubby__text_printf(&line, "cubby:   ");
+	va_start(arguments, format);
+	cubby__text_vprintf(&line, format, arguments);
+	va_end(arguments);
+	write_line(&line);
+}
+
+bool
+cubby__report_aborts(void)
+{
+	cubby__options_read();
+	return on_misuse != MISUSE_CONTINUE;
+}
+
+void
+cubby__report_close(struct report *report, bool may_abort)
+{
+	const struct misuse_row *row = report->row;
 	struct cubby_misuse misuse = {
 		.misuse_bytes = sizeof(misuse),
 		.code = row ? (uint32_t)row->code : 0,
 		.name = row ? row->name : "misuse",
-		.text = line->start,
-		.cache = cache,
-		.address = address,
+		.text = report->line.start,
+		.cache = report->cache,
+		.address = report->address,
 	};
 
-	__atomic_add_fetch(&n_misuses, 1, __ATOMIC_RELAXED);
-	line->start[line->used_bytes] = '\n';
-	cubby__os_write(STDERR_FILENO, line->start, line->used_bytes + 1);
-	line->start[line->used_bytes] = '\0';
 	call_hook(&misuse);
+	if (may_abort && cubby__report_aborts())
+		abort();
+	errno = report->saved_errno;
 }
 
 void
 cubby__report_misuse(uint32_t code, const char *cache, const void *address,
 		     const char *format, ...)
 {
-	int saved = errno;
-	const struct misuse_row *row = find_row(code);
-	char buffer[REPORT_BYTES_MAX + 1];
-	struct text line;
+	struct report report;
 	va_list arguments;
 
-	cubby__options_read();
-	cubby__text_init(&line, buffer, REPORT_BYTES_MAX);
-	cubby__text_printf(&line, "cubby: %s: ", row ? row->name : "misuse");
-	if (cache != NULL)
-		cubby__text_printf(&line, "cache '%s': ", cache);
 	va_start(arguments, format);
-	cubby__text_vprintf(&line, format, arguments);
+	open_report(&report, code, cache, address, format, arguments);
 	va_end(arguments);
-	if (row != NULL)
-		cubby__text_printf(&line, "; %s", row->advice);
-	emit(&line, row, cache, address);
-	if (on_misuse != MISUSE_CONTINUE)
-		abort();
-	errno = saved;
+	cubby__report_close(&report, true);
 }
 
 void

@@ -13,6 +13,7 @@
 #define CUBBY__REPORT_H
 
 #include "compiler.h"
+#include "text.h"
 
 #include <cubby/error.h>
 
@@ -37,5 +38,31 @@ struct misuse_row {
 void cubby__report_misuse(uint32_t code, const char *cache,
 			  const void *address, const char *format, ...)
 	CUBBY_PRINTF(4, 5) COLD;
+
+/*
+ * The same in steps, for a report of several lines: open writes the first, more
+ * another one (under "cubby:   "), close calls the hook and aborts.
+ */
+#define REPORT_BYTES_MAX 1024 /* of a line */
+
+struct report {
+	const struct misuse_row *row;
+	const char *cache;
+	const void *address;
+	int saved_errno;
+	struct text line;
+	char buffer[REPORT_BYTES_MAX + 1];
+};
+
+void cubby__report_open(struct report *report, uint32_t code,
+			const char *cache, const void *address,
+			const char *format, ...) CUBBY_PRINTF(5, 6) COLD;
+void cubby__report_more(const char *format, ...) CUBBY_PRINTF(1, 2) COLD;
+
+/* @may_abort: false where the caller goes on in any case. */
+void cubby__report_close(struct report *report, bool may_abort) COLD;
+
+/* Does a report of a misuse end the process? */
+bool cubby__report_aborts(void);
 
 #endif /* CUBBY__REPORT_H */

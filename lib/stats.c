@@ -2,6 +2,7 @@
 /* LAYER 7: stats - a snapshot of a cache's numbers, and its columns */
 #include "bits.h"
 #include "cache.h"
+#include "debug.h"
 #include "defer.h"
 #include "error.h"
 #include "os.h"
@@ -80,6 +81,10 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(n_stalls, "events", "grace periods longer than stall_ms"),
 	COLUMN(weak_mode, "kind", "0: none, 1: RCU, 2: strong, 3: reuse"),
 	COLUMN(n_watches, "watches", "registered now"),
+	COLUMN(debug, "flags", "CUBBY_DEBUG_* of a cache that is watched"),
+	COLUMN(n_quarantined, "cells", "freed, kept from reuse for a while"),
+	COLUMN(n_damaged, "events", "objects found damaged"),
+	COLUMN(n_failed, "events", "allocations that were made to fail"),
 };
 
 static const char *const reasons[] = {
@@ -197,7 +202,9 @@ snapshot_idle(const struct cubby_cache *cache, struct cubby_cache_stats *stats)
 	stats->n_deferred = min_u64(cubby__defer_count(cache), left);
 	left -= stats->n_deferred;
 	stats->n_retired = min_u64(idle.retired, left);
-	stats->n_live = left - stats->n_retired;
+	left -= stats->n_retired;
+	stats->n_quarantined = min_u64(idle.waiting, left);
+	stats->n_live = left - stats->n_quarantined;
 }
 
 static uint64_t
@@ -265,6 +272,19 @@ snapshot_front(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 }
 
 static void
+snapshot_debug(const struct cubby_cache *cache,
+	       struct cubby_cache_stats *stats)
+{
+	const struct debug_cache *debug = cache->debug;
+
+	if (debug == NULL)
+		return;
+	stats->debug = debug->flags;
+	stats->n_damaged = event_count(&debug->n_damaged);
+	stats->n_failed = event_count(&debug->n_failed);
+}
+
+static void
 snapshot(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 {
 	sigset_t saved;
@@ -277,6 +297,7 @@ snapshot(struct cubby_cache *cache, struct cubby_cache_stats *stats)
 	snapshot_front(cache, stats);
 	snapshot_region(&cache->region, stats);
 	snapshot_weak(cache, stats);
+	snapshot_debug(cache, stats);
 	stats->bookkeeping_bytes = bookkeeping_bytes(cache);
 	stats->n_limit_hits = __atomic_load_n(&cache->n_limit_hits,
 					      __ATOMIC_RELAXED);

@@ -7,6 +7,7 @@
  */
 #include "cache.h"
 #include "error.h"
+#include "finding.h"
 #include "registry.h"
 #include "report.h"
 
@@ -123,38 +124,47 @@ report_elsewhere(const struct cubby_cache *cache, const void *address,
 			other->name, lateness(cache, in_call));
 }
 
+/* Where the cell is known, who used it is, too, in a cache that is watched. */
+static void
+report_cell(const struct cubby_cache *cache, const void *address,
+	    uint64_t cell, enum free_fault fault, bool in_call)
+{
+	const void *object = region_object(&cache->region, cell);
+	const char *late = lateness(cache, in_call);
+	struct report report;
+
+	switch (fault) {
+	case FREE_INTERIOR:
+		cubby__report_open(
+			&report, CUBBY_MISUSE_INTERIOR_FREE, cache->name,
+			address, "%p is %zd bytes into object %p (cell %zu)%s",
+			address, (const char *)address - (const char *)object,
+			object, (size_t)cell, late);
+		break;
+	case FREE_UNOPENED:
+		cubby__report_open(&report, CUBBY_MISUSE_FOREIGN_FREE,
+				   cache->name, address,
+				   "%p (cell %zu) was never allocated%s",
+				   address, (size_t)cell, late);
+		break;
+	default:
+		cubby__report_open(&report, CUBBY_MISUSE_DOUBLE_FREE,
+				   cache->name, address,
+				   "object %p (cell %zu) is already free%s",
+				   address, (size_t)cell, late);
+	}
+	cubby__finding_history(cache, cell);
+	cubby__report_close(&report, true);
+}
+
 static void
 report(const struct cubby_cache *cache, const void *address, uint64_t cell,
        enum free_fault fault, bool in_call)
 {
-	const void *object;
-
-	switch (fault) {
-	case FREE_FOREIGN:
+	if (fault == FREE_FOREIGN)
 		report_elsewhere(cache, address, in_call);
-		return;
-	case FREE_INTERIOR:
-		object = region_object(&cache->region, cell);
-		cubby__report_misuse(
-			CUBBY_MISUSE_INTERIOR_FREE, cache->name, address,
-			"%p is %zd bytes into object %p (cell %zu)%s", address,
-			(const char *)address - (const char *)object, object,
-			(size_t)cell, lateness(cache, in_call));
-		return;
-	case FREE_UNOPENED:
-		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, cache->name,
-				     address,
-				     "%p (cell %zu) was never allocated%s",
-				     address, (size_t)cell,
-				     lateness(cache, in_call));
-		return;
-	default:
-		cubby__report_misuse(CUBBY_MISUSE_DOUBLE_FREE, cache->name,
-				     address,
-				     "object %p (cell %zu) is already free%s",
-				     address, (size_t)cell,
-				     lateness(cache, in_call));
-	}
+	else
+		report_cell(cache, address, cell, fault, in_call);
 }
 
 void

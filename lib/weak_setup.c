@@ -165,7 +165,7 @@ cubby__weak_setup_publish(struct cubby_cache *cache)
 		return;
 	cache->slabs.stays_readable = true;
 	cache->weak.is_quick = cubby__percpu_works && region->base != NULL &&
-			       cache->front.block != 0;
+			       cache->front.block != 0 && cache->debug == NULL;
 	if (cache->weak.mode == CUBBY_WEAK_NONE)
 		return;
 	words->region = region;

@@ -10,10 +10,10 @@
  *     reported (cubby/error.h) when its cell goes back to a slab, and until
  *     then a wrong pointer may be handed out again.  A cell that was freed
  *     twice may by then have two owners, and the report may name the innocent
- *     one.  With CUBBY_OPTIONS=front=none there are no magazines, every call
- *     takes a lock, and both are found for certain in the call that does it.
- *     The others are not detected in this version, nor do Valgrind and
- *     AddressSanitizer see into cells: an overrun reaches the next object.
+ *     one.  CUBBY_DEBUG=all finds all of these (cubby/debug.h), the first two for
+ *     certain in the call that does it; in a cache that nobody watches an
+ *     overrun reaches the next object, and neither Valgrind nor
+ *     AddressSanitizer sees into cells in this version.
  *   - cubby_alloc() does not clear memory and cubby_free() does not touch it:
  *     a new object holds whatever its cell's last object left there (zeroes,
  *     the first time).
@@ -228,6 +228,16 @@ struct cubby_cache_attr {
 	cubby_expire_fn on_expire;
 	cubby_stall_fn on_stall;
 	uint64_t stall_ms; /* default: 1,000 */
+
+	/*
+	 * Watch the objects (cubby/debug.h); CUBBY_DEBUG in the environment adds
+	 * to it.  A quarantine holds about so many bytes of cells that were freed;
+	 * allocations fail as asked: the nth, each so many, so many of a
+	 * million.
+	 */
+	uint64_t debug; /* CUBBY_DEBUG_* */
+	uint64_t quarantine_bytes;
+	uint64_t fail_nth, fail_every, fail_ppm;
 };
 
 static inline void

@@ -33,6 +33,7 @@
  * walk.h     the live objects of a cache
  * weak.h     handles that read as an object or as nothing
  * stats.h    what a cache holds
+ * debug.h    caches that watch their objects
  *
  * and two that are included on their own:
  *
@@ -50,5 +51,6 @@
 #include <cubby/walk.h>
 #include <cubby/weak.h>
 #include <cubby/stats.h>
+#include <cubby/debug.h>
 
 #endif /* CUBBY_CUBBY_H */

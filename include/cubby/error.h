@@ -79,7 +79,9 @@ enum cubby_misuse_code {
 	CUBBY_MISUSE_REF_UNDERFLOW = 11, /* ref-underflow */
 	CUBBY_MISUSE_NO_SECTION = 12,    /* no-section; debug builds only */
 	CUBBY_MISUSE_NOT_AN_OBJECT = 13, /* not-an-object */
-	CUBBY_MISUSE_WEAK_OF_DEAD = 14   /* weak-of-dead; debug builds only */
+	CUBBY_MISUSE_WEAK_OF_DEAD = 14,  /* weak-of-dead; debug builds only */
+	CUBBY_MISUSE_RED_ZONE = 15,      /* red-zone; see cubby/debug.h */
+	CUBBY_MISUSE_USE_AFTER_FREE = 16 /* use-after-free; the same */
 };
 
 /* A report, as the hook gets it.  All pointers end with the hook's return. */

@@ -41,6 +41,9 @@
  *
  *	SLAB_HWCACHE_ALIGN         kept
  *	SLAB_PANIC                 kept: a line on standard error and abort()
+ *	SLAB_RED_ZONE, _POISON,    bits of attr.debug: see cubby/debug.h; no
+ *	  _STORE_USER, _TRACE,     poison where there is a ctor, as in the
+ *	  _CONSISTENCY_CHECKS      kernel
  *	__GFP_ZERO                 kept
  *	__GFP_NOFAIL               never NULL: where the kernel would try for
  *	                           ever, a line on standard error and abort()
@@ -57,6 +60,7 @@
 
 #include <cubby/base.h>
 #include <cubby/cache.h>
+#include <cubby/debug.h>
 #include <cubby/error.h>
 #include <cubby/stats.h>
 
@@ -145,17 +149,12 @@ gfpflags_allow_blocking(gfp_t gfp)
 #define SLAB_CACHE_DMA SLAB_CACHE_DMA_is_not_offered_by_Cubby
 #define SLAB_CACHE_DMA32 SLAB_CACHE_DMA32_is_not_offered_by_Cubby
 
-/*
- * Writes after free and over the end are found, and who did it is known: cells
- * have room for nothing but the object.
- */
-#define SLAB_POISON SLAB_POISON_is_not_offered_by_Cubby
-#define SLAB_RED_ZONE SLAB_RED_ZONE_is_not_offered_by_Cubby
-#define SLAB_STORE_USER SLAB_STORE_USER_is_not_offered_by_Cubby
-#define SLAB_TRACE SLAB_TRACE_is_not_offered_by_Cubby
-
-/* Every misuse is found at once: CUBBY_OPTIONS=front=none, for all caches. */
-#define SLAB_CONSISTENCY_CHECKS SLAB_CONSISTENCY_CHECKS_is_not_offered_by_Cubby
+/* The cache watches its objects: cubby/debug.h. */
+#define SLAB_CONSISTENCY_CHECKS ((slab_flags_t)1 << 2)
+#define SLAB_RED_ZONE ((slab_flags_t)1 << 3)
+#define SLAB_POISON ((slab_flags_t)1 << 4)
+#define SLAB_STORE_USER ((slab_flags_t)1 << 5)
+#define SLAB_TRACE ((slab_flags_t)1 << 6)
 
 /* --------------------------- create and destroy -------------------------- */
 
@@ -174,6 +173,9 @@ struct kmem_cache_args {
 	unsigned int sheaf_capacity;
 };
 
+#define CUBBY__KMEM_FLAGS                                                     \
+	(SLAB_HWCACHE_ALIGN | SLAB_PANIC | SLAB_CONSISTENCY_CHECKS |          \
+	 SLAB_RED_ZONE | SLAB_POISON | SLAB_STORE_USER | SLAB_TRACE)
 #define CUBBY__KMEM_LINE_BYTES 64u
 #define CUBBY__KMEM_ALIGN_BYTES_MIN 8u
 #define CUBBY__KMEM_STDERR 2 /* STDERR_FILENO, without <unistd.h> */
@@ -201,6 +203,16 @@ cubby__kmem_align(unsigned int size, unsigned int align, slab_flags_t flags)
 	return align > line ? align : line;
 }
 
+static inline uint64_t
+cubby__kmem_debug(slab_flags_t flags)
+{
+	return (flags & SLAB_CONSISTENCY_CHECKS ? CUBBY_DEBUG_CHECKS : 0) |
+	       (flags & SLAB_RED_ZONE ? CUBBY_DEBUG_RED_ZONE : 0) |
+	       (flags & SLAB_POISON ? CUBBY_DEBUG_POISON : 0) |
+	       (flags & SLAB_STORE_USER ? CUBBY_DEBUG_USER : 0) |
+	       (flags & SLAB_TRACE ? CUBBY_DEBUG_TRACE : 0);
+}
+
 static inline struct kmem_cache *
 cubby__kmem_create(const char *name, unsigned int size, unsigned int align,
 		   slab_flags_t flags, void (*ctor)(void *))
@@ -210,8 +222,8 @@ cubby__kmem_create(const char *name, unsigned int size, unsigned int align,
 
 	cubby_cache_attr_init(&attr);
 	/* Unknown bits are refused, as the kernel does; create has the words. */
-	attr.flags = (uint64_t)(flags & ~(SLAB_HWCACHE_ALIGN | SLAB_PANIC))
-		     << 32;
+	attr.debug = cubby__kmem_debug(flags);
+	attr.flags = (uint64_t)(flags & ~CUBBY__KMEM_FLAGS) << 32;
 	if (ctor) {
 		attr.init = cubby__kmem_init;
 		__builtin_memcpy(&attr.context, &ctor, sizeof(ctor));

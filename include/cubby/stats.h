@@ -6,7 +6,7 @@
  *
  *	n_cells        = n_live + n_idle_in_blocks + n_idle_in_depot
  *	                 + n_reserved + n_free + n_returned + n_retired
- *	                 + n_deferred
+ *	                 + n_deferred + n_quarantined
  *	reserved_bytes = committed_bytes + uncommitted_bytes
  *	populated_bytes <= committed_bytes
  *	n_live        <= n_live_peak
@@ -116,6 +116,12 @@ struct cubby_cache_stats {
 	/* weak handles */
 	uint64_t weak_mode; /* enum cubby_weak_mode */
 	uint64_t n_watches; /* registered now */
+
+	/* a cache that watches its objects (cubby/debug.h) */
+	uint64_t debug;         /* CUBBY_DEBUG_* */
+	uint64_t n_quarantined; /* cells: freed, and kept from reuse for a while */
+	uint64_t n_damaged;     /* events: objects found damaged */
+	uint64_t n_failed; /* events: allocations that were made to fail */
 };
 
 /* Who holds magazines. */

@@ -38,6 +38,7 @@ has_rcu=no
 {
 	(cd include && find cubby -name '*.h' ! -name rcu.h) |
 		sed "s|^|$prefix/include/|"
+	echo "$prefix/bin/cubby-symbolize"
 	echo "$prefix/share/cubby/memcheck.supp"
 	echo "$prefix/share/cubby/rcu.supp"
 	for file in libcubby.a libcubby.so "$soname" "libcubby.so.$version" \

@@ -163,6 +163,22 @@ call_create_init(void)
 	return create(CUBBY_CACHE_ATTR(.init = on_init, .fini = on_fini));
 }
 
+static struct cubby_cache_attr
+watched(void)
+{
+	return CUBBY_CACHE_ATTR(.debug = CUBBY_DEBUG_CHECKS |
+					 CUBBY_DEBUG_RED_ZONE |
+					 CUBBY_DEBUG_POISON | CUBBY_DEBUG_USER,
+				.quarantine_bytes = 8192, .dtor = on_fini,
+				.ctor = on_init);
+}
+
+static int
+call_create_watched(void)
+{
+	return create(watched());
+}
+
 static int
 call_create_huge(void)
 {
@@ -263,6 +279,7 @@ static const struct scenario {
 	{ "create", prepare_nothing, call_create, destroy },
 	{ "create init", prepare_nothing, call_create_init, destroy },
 	{ "create huge", prepare_nothing, call_create_huge, destroy },
+	{ "create watched", prepare_nothing, call_create_watched, destroy },
 	{ "create prefault", prepare_nothing, call_create_prefault, destroy },
 	{ "create all", prepare_nothing, call_create_all, destroy },
 	{ "alloc", prepare_plain, call_alloc, free_objects },

@@ -32,6 +32,7 @@
 #include "granule.h"
 #include "magazine.h"
 #include "oom/child.h"
+#include "support/sums.h"
 
 enum {
 	OBJECT_BYTES = 200,
@@ -71,9 +72,7 @@ check(void)
 	REQUIRE(s.is_exact == 1);
 	REQUIRE(s.n_live == n_objects);
 	REQUIRE(s.n_reserved == n_reserved());
-	REQUIRE(s.n_cells == s.n_live + s.n_idle_in_blocks +
-				     s.n_idle_in_depot + s.n_reserved +
-				     s.n_free + s.n_returned + s.n_retired);
+	REQUIRE(s.n_cells == sum_of_cells(&s));
 	REQUIRE(s.reserved_bytes == s.committed_bytes + s.uncommitted_bytes);
 	REQUIRE(s.populated_bytes <= s.committed_bytes);
 	REQUIRE(s.n_live <= s.n_live_peak);
@@ -172,6 +171,29 @@ static void
 prepare_init(void)
 {
 	create(CUBBY_CACHE_ATTR(.init = on_init, .fini = on_fini));
+}
+
+/* Its objects are watched, and some of its free cells kept from reuse. */
+static void
+prepare_watched(void)
+{
+	create(CUBBY_CACHE_ATTR(.debug = CUBBY_DEBUG_RED_ZONE |
+					 CUBBY_DEBUG_POISON,
+				.quarantine_bytes = 8192));
+	REQUIRE(alloc(N_GROWTH / 8) == 0);
+	free_down_to(N_GROWTH / 16);
+}
+
+static int
+call_users(void)
+{
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	int64_t n = cubby_cache_report_users(cache, fd);
+
+	close(fd);
+	REQUIRE(n < 0 || (size_t)n == n_objects);
+	REQUIRE(cubby_cache_validate(cache) == 0);
+	return n < 0 ? (int)n : 0;
 }
 
 static void
@@ -407,6 +429,10 @@ static const struct scenario {
 	{ "attach", prepare_idle, call_attach },
 	{ "walk", prepare_idle, call_walk },
 	{ "report_live", prepare_idle, call_report },
+	{ "flush watched", prepare_watched, call_flush },
+	{ "users", prepare_watched, call_users },
+	{ "shrink watched", prepare_watched, call_shrink },
+	{ "reserve watched", prepare_watched, call_reserve_create },
 	{ "shrink", prepare_idle, call_shrink },
 	{ "shrink_all", prepare_idle, call_shrink_all },
 	{ "destroy", prepare_idle, call_destroy },

@@ -29,6 +29,7 @@
 
 #include "oom/child.h"
 #include "support/flavor.h"
+#include "support/sums.h"
 
 enum {
 	OBJECT_BYTES = 200,
@@ -59,10 +60,7 @@ check(void)
 	REQUIRE(s.is_exact == 1);
 	REQUIRE(s.n_live == n_objects);
 	REQUIRE(s.n_deferred == n_freed - n_dtors);
-	REQUIRE(s.n_cells == s.n_live + s.n_idle_in_blocks +
-				     s.n_idle_in_depot + s.n_reserved +
-				     s.n_free + s.n_returned + s.n_deferred +
-				     s.n_retired);
+	REQUIRE(s.n_cells == sum_of_cells(&s));
 	REQUIRE(cubby_cache_verify(cache) == 0);
 	for (size_t i = 0; i < n_objects; i += 97)
 		REQUIRE(cubby_weak_is_live(cache, handles[i]));

@@ -35,6 +35,7 @@
 #define CUBBY_INLINE
 #include "support/light.h"
 #include "support/oracle.h"
+#include "support/sums.h"
 
 #define THREADS_MAX 128
 #define OBJECT_BYTES 40
@@ -242,9 +243,7 @@ sum_up(void)
 
 	if (cubby_cache_stats_snapshot(light.cache, &stats) != 0)
 		test_die("no statistics");
-	if (stats.n_cells != stats.n_live + stats.n_idle_in_blocks +
-				     stats.n_idle_in_depot + stats.n_free +
-				     stats.n_returned)
+	if (stats.n_cells != sum_of_cells(&stats))
 		test_die("cells do not add up");
 	if (stats.is_exact && stats.n_live < N_ANCHORS)
 		test_die("only %llu are live",

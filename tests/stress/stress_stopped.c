@@ -34,6 +34,7 @@
 #include "cache.h"
 #include "percpu.h"
 #include "support/in_mode.h"
+#include "support/sums.h"
 
 #define N_ROUNDS 3
 #define N_INSTANTS 20
@@ -301,11 +302,7 @@ check_stats(bool exact)
 
 	assert_int_equal(cubby_cache_stats_snapshot(cache, &stats), 0);
 	assert_int_equal(stats.is_exact, exact);
-	assert_int_equal(stats.n_cells,
-			 stats.n_live + stats.n_idle_in_blocks +
-				 stats.n_idle_in_depot + stats.n_reserved +
-				 stats.n_free + stats.n_returned +
-				 stats.n_retired);
+	assert_int_equal(stats.n_cells, sum_of_cells(&stats));
 	assert_int_equal(stats.reserved_bytes,
 			 stats.committed_bytes + stats.uncommitted_bytes);
 	assert_true(stats.populated_bytes <= stats.committed_bytes);

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "support/light.h"
+#include "support/sums.h"
 
 /* Allocs and frees of all runs at scale 100, and how many runs there are. */
 #define OPERATIONS 100000000
@@ -223,10 +224,7 @@ look(void)
 	struct cubby_run run;
 
 	if (cubby_cache_stats_snapshot(light.cache, &stats) != 0 ||
-	    stats.n_cells != stats.n_live + stats.n_idle_in_blocks +
-				     stats.n_idle_in_depot + stats.n_reserved +
-				     stats.n_free + stats.n_returned +
-				     stats.n_retired)
+	    stats.n_cells != sum_of_cells(&stats))
 		test_die("S1: cells do not add up");
 	if (cubby_walk_create(&walk, light.cache) != 0)
 		return; /* a thread was kept from its core */

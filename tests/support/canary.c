@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Objects that say what life they are of; see canary.h. */
 #include "canary.h"
+#include "sums.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -360,14 +361,6 @@ check_count(const char *what, uint64_t seen, uint64_t wanted)
 			 (unsigned long long)wanted);
 }
 
-static uint64_t
-not_live(const struct cubby_cache_stats *stats)
-{
-	return stats->n_idle_in_blocks + stats->n_idle_in_depot +
-	       stats->n_reserved + stats->n_free + stats->n_returned +
-	       stats->n_retired + stats->n_deferred;
-}
-
 void
 canary_audit(const struct canary_book *book, bool all)
 {
@@ -378,7 +371,7 @@ canary_audit(const struct canary_book *book, bool all)
 		test_die("verify: %s", cubby_error_detail());
 	if (cubby_cache_stats_snapshot(book->cache, &stats) != 0)
 		test_die("statistics: %s", cubby_error_detail());
-	check_count("S1", stats.n_live + not_live(&stats), stats.n_cells);
+	check_count("S1", stats.n_live + sum_not_live(&stats), stats.n_cells);
 }
 
 static void
@@ -389,7 +382,7 @@ check_stats(const struct cubby_cache_stats *stats)
 	check_count("n_deferred", stats->n_deferred, 0);
 	check_count("n_watches", stats->n_watches, 0);
 	check_count("n_walks", stats->n_walks, 0);
-	check_count("S1", not_live(stats), stats->n_cells);
+	check_count("S1", sum_not_live(stats), stats->n_cells);
 }
 
 uint64_t

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What may happen to a cache at any moment, and must be true; see oracle.h. */
 #include "oracle.h"
+#include "sums.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -194,10 +195,7 @@ oracle_meddle_stats(struct oracle *oracle)
 
 	if (cubby_cache_stats_snapshot(oracle->cache, &stats) != 0)
 		contradict(oracle, NULL, "no statistics");
-	if (stats.n_cells != stats.n_live + stats.n_idle_in_blocks +
-				     stats.n_idle_in_depot + stats.n_reserved +
-				     stats.n_free + stats.n_returned +
-				     stats.n_retired)
+	if (stats.n_cells != sum_of_cells(&stats))
 		contradict(oracle, NULL, "S1: cells do not add up");
 	if (stats.reserved_bytes !=
 		    stats.committed_bytes + stats.uncommitted_bytes ||

@@ -31,7 +31,7 @@ fixture_init(struct fixture *f, size_t object_bytes, uint64_t max_cells)
 	memset(f, 0, sizeof(*f));
 	assert_int_equal(cubby__granule_init(), 0);
 	assert_int_equal(
-		cubby__geometry_init(&geometry, object_bytes, 0, false), 0);
+		cubby__geometry_init(&geometry, object_bytes, 0, false, 0), 0);
 	assert_int_equal(cubby__region_init(&f->region, &geometry, 1,
 					    max_cells, false),
 			 0);

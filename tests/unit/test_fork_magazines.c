@@ -9,6 +9,7 @@
 #include <semaphore.h>
 
 #include "support/oracle.h"
+#include "support/sums.h"
 
 enum {
 	N_THREADS = 4,
@@ -41,10 +42,7 @@ snapshot(void)
 
 	CHILD_REQUIRE(cubby_cache_stats_snapshot(cache, &s) == 0);
 	CHILD_REQUIRE(s.is_exact == 1);
-	CHILD_REQUIRE(s.n_cells == s.n_live + s.n_idle_in_blocks +
-					   s.n_idle_in_depot + s.n_reserved +
-					   s.n_free + s.n_returned +
-					   s.n_retired);
+	CHILD_REQUIRE(s.n_cells == sum_of_cells(&s));
 	CHILD_REQUIRE(s.n_live <= s.n_live_peak);
 	CHILD_REQUIRE(cubby_cache_verify(cache) == 0);
 	return s;

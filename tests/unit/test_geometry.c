@@ -175,7 +175,7 @@ check_size(size_t object_bytes)
 		struct geometry geometry;
 
 		assert_int_equal(cubby__geometry_init(&geometry, object_bytes,
-						      align, with_prefix),
+						      align, with_prefix, 0),
 				 0);
 		check_sizes(&geometry, object_bytes, align, with_prefix);
 		check_cells(&geometry);
@@ -220,8 +220,9 @@ cell_last_offset_of_the_bound_is_exact(void **state)
 		struct geometry geometry;
 		uint64_t bound, edge;
 
-		assert_int_equal(
-			cubby__geometry_init(&geometry, bytes, 1, false), 0);
+		assert_int_equal(cubby__geometry_init(&geometry, bytes, 1,
+						      false, 0),
+				 0);
 		bound = UINT64_MAX / bytes; /* bound * bytes < 2^64 */
 		edge = bound / bytes * bytes;
 		check_equal(&geometry, geometry_cell(&geometry, bound),
@@ -271,7 +272,7 @@ geometry_known_sizes_have_their_cells(void **state)
 		assert_int_equal(cubby__geometry_init(&geometry,
 						      known[i].object_bytes,
 						      known[i].align_bytes,
-						      known[i].with_prefix),
+						      known[i].with_prefix, 0),
 				 0);
 		check_equal(&geometry, geometry.cell_bytes,
 			    known[i].cell_bytes);
@@ -311,9 +312,10 @@ geometry_impossible_arguments_are_refused(void **state)
 
 		memset(&geometry, 0xa5, sizeof(geometry));
 		before = geometry;
-		assert_int_equal(cubby__geometry_init(
-					 &geometry, bad[i / 2].object_bytes,
-					 bad[i / 2].align_bytes, i % 2 != 0),
+		assert_int_equal(cubby__geometry_init(&geometry,
+						      bad[i / 2].object_bytes,
+						      bad[i / 2].align_bytes,
+						      i % 2 != 0, 0),
 				 bad[i / 2].error);
 		assert_memory_equal(&geometry, &before, sizeof(geometry));
 	}

@@ -191,7 +191,7 @@ kmem_cache_create_of_the_impossible_returns_null(void **state)
 		{ "two words", 24, 0, 0 },  { long_name, 24, 0, 0 },
 		{ "none", 0, 0, 0 },        { "huge", (1u << 20) + 1, 0, 0 },
 		{ "odd", 24, 24, 0 },       { "far", 24, 8192, 0 },
-		{ "flag", 24, 0, 1u << 2 }, { "flag", 24, 0, 1u << 31 },
+		{ "flag", 24, 0, 1u << 7 }, { "flag", 24, 0, 1u << 31 },
 	};
 
 	(void)state;
@@ -202,6 +202,32 @@ kmem_cache_create_of_the_impossible_returns_null(void **state)
 				      rows[i].align, rows[i].flags, NULL))
 			fail_msg("row %zu was created", i);
 	assert_non_null(strstr(cubby_error_detail(), "unknown bits"));
+}
+
+static void
+kmem_cache_create_watches_as_its_flags_say(void **state)
+{
+	static const struct {
+		slab_flags_t flags;
+		uint64_t debug;
+	} rows[] = {
+		{ 0, 0 },
+		{ SLAB_CONSISTENCY_CHECKS, CUBBY_DEBUG_CHECKS },
+		{ SLAB_RED_ZONE, CUBBY_DEBUG_CHECKS | CUBBY_DEBUG_RED_ZONE },
+		{ SLAB_POISON, CUBBY_DEBUG_CHECKS | CUBBY_DEBUG_POISON },
+		{ SLAB_STORE_USER, CUBBY_DEBUG_CHECKS | CUBBY_DEBUG_USER },
+		{ SLAB_TRACE, CUBBY_DEBUG_CHECKS | CUBBY_DEBUG_TRACE },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct kmem_cache *cache = kmem_cache_create(
+			"watched", 24, 0, rows[i].flags, NULL);
+
+		assert_non_null(cache);
+		assert_int_equal(stats_of(cache).debug, rows[i].debug);
+		drop(cache);
+	}
 }
 
 static void
@@ -603,6 +629,7 @@ main(void)
 		cmocka_unit_test(kmem_cache_create_aligns_as_the_kernel),
 		cmocka_unit_test(
 			kmem_cache_create_of_the_impossible_returns_null),
+		cmocka_unit_test(kmem_cache_create_watches_as_its_flags_say),
 		cmocka_unit_test(
 			kmem_cache_create_with_panic_aborts_with_the_reason),
 		cmocka_unit_test(

@@ -28,7 +28,7 @@ geometry_of(struct shape shape)
 
 	assert_int_equal(cubby__geometry_init(&geometry, shape.object_bytes,
 					      shape.align_bytes,
-					      shape.with_prefix),
+					      shape.with_prefix, 0),
 			 0);
 	return geometry;
 }

@@ -14,6 +14,7 @@
 #include "annotate.h"
 #include "os.h"
 #include "support/oracle.h"
+#include "support/sums.h"
 
 enum {
 	N_RESERVED = 200, /* more than the library gets at a time */
@@ -45,10 +46,7 @@ check_levels(struct cubby_cache *cache, size_t n_live, size_t n_reserved)
 	assert_int_equal(s.is_exact, 1);
 	assert_int_equal(s.n_live, n_live);
 	assert_int_equal(s.n_reserved, n_reserved);
-	assert_int_equal(s.n_cells, s.n_live + s.n_idle_in_blocks +
-					    s.n_idle_in_depot + s.n_reserved +
-					    s.n_free + s.n_returned +
-					    s.n_retired);
+	assert_int_equal(s.n_cells, sum_of_cells(&s));
 	if (cubby_cache_verify(cache) != 0)
 		fail_msg("%s", cubby_error_detail());
 }

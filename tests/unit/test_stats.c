@@ -217,6 +217,10 @@ columns_lead_to_the_fields_they_name(void **state)
 	CHECK(n_stalls);
 	CHECK(weak_mode);
 	CHECK(n_watches);
+	CHECK(debug);
+	CHECK(n_quarantined);
+	CHECK(n_damaged);
+	CHECK(n_failed);
 #undef CHECK
 }
 

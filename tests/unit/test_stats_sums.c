@@ -489,10 +489,7 @@ is_held(const struct census *census, const void *object)
 static void
 check_sums(const struct cubby_cache_stats *s)
 {
-	assert_int_equal(s->n_cells,
-			 s->n_live + s->n_idle_in_blocks + s->n_idle_in_depot +
-				 s->n_reserved + s->n_free + s->n_returned +
-				 s->n_deferred + s->n_retired); /* S1 */
+	assert_int_equal(s->n_cells, sum_of_cells(s)); /* S1 */
 	assert_int_equal(s->deferred_bytes, s->n_deferred * s->cell_bytes);
 	assert_int_equal(s->reserved_bytes,
 			 s->committed_bytes + s->uncommitted_bytes); /* S2 */

@@ -44,7 +44,7 @@ start(const struct form *form, size_t object_bytes)
 	memset(&f, 0, sizeof(f));
 	assert_int_equal(cubby__granule_init(), 0);
 	assert_int_equal(cubby__geometry_init(&geometry, object_bytes, 0,
-					      form->with_prefix),
+					      form->with_prefix, 0),
 			 0);
 	assert_int_equal(cubby__region_init(&f.region, &geometry, 1, 0, false),
 			 0);

@@ -14,6 +14,8 @@
 
 #include <cubby/cubby.h>
 
+#include "support/sums.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -124,11 +126,7 @@ stats_of(struct cubby_cache *cache)
 
 	assert_ok(cubby_cache_stats_snapshot(cache, &stats));
 	assert_int_equal(stats.stats_bytes, sizeof(stats));
-	assert_int_equal(stats.n_cells,
-			 stats.n_live + stats.n_idle_in_blocks +
-				 stats.n_idle_in_depot + stats.n_reserved +
-				 stats.n_free + stats.n_returned +
-				 stats.n_deferred + stats.n_retired);
+	assert_int_equal(stats.n_cells, sum_of_cells(&stats));
 	assert_int_equal(stats.is_exact, 1);
 	assert_int_equal(stats.reserved_bytes,
 			 stats.committed_bytes + stats.uncommitted_bytes);

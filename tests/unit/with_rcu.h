@@ -317,10 +317,7 @@ look(struct cubby_cache *cache)
 
 	REQUIRE(cubby_cache_stats_snapshot(cache, &s) == 0);
 	REQUIRE(s.is_exact == 1);
-	REQUIRE(s.n_cells == s.n_live + s.n_idle_in_blocks +
-				     s.n_idle_in_depot + s.n_reserved +
-				     s.n_free + s.n_returned + s.n_deferred +
-				     s.n_retired);
+	REQUIRE(s.n_cells == sum_of_cells(&s));
 	REQUIRE(cubby_cache_verify(cache) == 0);
 	return s;
 }

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LAYER 1: stacks - call stacks, each kept once
+ *
+ * A stack is a number.  Equal stacks have equal numbers, counted from 1, and are
+ * for ever.  They lie one after another in one mapping, and are found by their
+ * hash in chains of a table in front of them:
+ *
+ *	0          16 KiB * 4                        16 MiB
+ *	+----------+-------+-------+---------+------+
+ *	| heads    | stack | stack | ...     |      |
+ *	+----------+-------+-------+---------+------+
+ *
+ * The chains are lock-free and only grow: who finds that another has put in the
+ * same stack meanwhile leaves his own behind, unused.
+ *
+ * The unwinder is the C library's backtrace(), which loads a library the first
+ * time: that is done by _init(), and nothing of it allocates afterwards.  Without
+ * it, as with musl, no stack is known.
+ *
+ * Threads: all but _init() are MT-safe and async-signal-safe.
+ */
+#ifndef CUBBY__STACKS_H
+#define CUBBY__STACKS_H
+
+#include "compiler.h"
+#include "text.h"
+
+#define STACK_FRAMES_MAX 24
+
+/* Before the first stack is taken, under the caller's lock; false: no memory. */
+bool cubby__stacks_init(void);
+
+/* The stack of the caller; 0: it is not known, or there is no room. */
+uint32_t cubby__stacks_take(void);
+
+/* Numbers given are below this one. */
+uint32_t cubby__stacks_end(void);
+
+/* Its return addresses, innermost first: how many. */
+size_t cubby__stacks_frames(uint32_t number, void *const **ret_frames);
+
+/* "/usr/bin/server+0x1b2c", or the address where nothing is known of it. */
+void cubby__stacks_describe(struct text *text, const void *address);
+
+/* Is it in this library, where that is a file of its own? */
+bool cubby__stacks_is_ours(const void *address);
+
+#endif /* CUBBY__STACKS_H */

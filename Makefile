@@ -491,7 +491,7 @@ FILLED_IN_RCU := $(O)/cubby-rcu.pc
 DEFINES := $(VARIANT_CPPFLAGS_$(VARIANT))
 no :=
 one_space := $(no) $(no)
-TOOLS := lib/tools/cubby-symbolize
+TOOLS := $(sort $(wildcard lib/tools/*))
 SUPPRESSIONS := tests/support/rcu.supp tests/support/memcheck.supp
 $(FILLED_IN): $(O)/%: lib/%.in include/cubby/base.h FORCE
 	$(fill_in)
@@ -516,7 +516,7 @@ install: lib $(FILLED_IN) $(if $(WITH_RCU),install-rcu)
 	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
 		$(DESTDIR)$(cmakedir) $(DESTDIR)$(datadir)/cubby \
 		$(DESTDIR)$(bindir)
-	$(INSTALL) -m 755 $(TOOLS) $(DESTDIR)$(bindir)
+	$(if $(TOOLS),$(INSTALL) -m 755 $(TOOLS) $(DESTDIR)$(bindir))
 	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(libdir)
 	$(INSTALL) -m 755 $(SHARED_REAL) $(DESTDIR)$(libdir)
 	ln -sf $(notdir $(SHARED_REAL)) $(DESTDIR)$(libdir)/$(SONAME)

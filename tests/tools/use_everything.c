@@ -7,6 +7,7 @@
 #include <cubby/cubby.h>
 
 #include <errno.h>
+#include <execinfo.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -428,6 +429,35 @@ note(const struct cubby_misuse *misuse, void *context)
 	++*(int *)context;
 }
 
+/* Its reports, too; the unwinder that stacks need is loaded before. */
+static void
+use_watched(void)
+{
+	struct cubby_cache *cache = NULL;
+	void *frames[1], *object;
+	char *bytes;
+
+	backtrace(frames, 1);
+	IN(== 0, cubby_cache_create, &cache, &truck_layout,
+	   &CUBBY_CACHE_ATTR(.debug = CUBBY_DEBUG_RED_ZONE |
+				      CUBBY_DEBUG_POISON | CUBBY_DEBUG_USER |
+				      CUBBY_DEBUG_TRACE,
+			     .quarantine_bytes = 4096));
+	enter();
+	object = cubby_alloc(cache);
+	leave();
+	bytes = object;
+	bytes[sizeof(struct truck)] = 'X';
+	IN(== 1, cubby_cache_validate, cache);
+	IN(== 1, cubby_cache_report_users, cache, STDERR_FILENO);
+	bytes[-1] = 'X';
+	DO(cubby_free, cache, object);
+	DO(cubby_free, cache, object);
+	bytes[0] = 'X';
+	IN(== 1, cubby_cache_validate, cache);
+	IN(== 0, cubby_cache_destroy, cache);
+}
+
 int
 main(void)
 {
@@ -446,6 +476,7 @@ main(void)
 	use_reserve(cache);
 	use_staged();
 	use_weak();
+	use_watched();
 	if (pthread_create(&thread, NULL, use_in_a_thread, cache) != 0 ||
 	    pthread_join(thread, NULL) != 0)
 		fail("thread");

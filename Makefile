@@ -195,9 +195,9 @@ $(O)/lib/%.o $(O)/lib/%.lo: MORE := -fvisibility=hidden
 $(O)/lib/%.o: MORE += -fPIC
 $(O)/lib/rcu/%.o $(O)/lib/rcu/%.lo: MORE += $(URCU_CFLAGS)
 # What is run once, or seldom, is small rather than fast.
-SELDOM := adopt cache debug_rules domain error finding fork granule options os \
-	quiesce reclaim registry report reserve side stats stripe text users \
-	usable validate watch weak_plan weak_setup
+SELDOM := adopt annotate cache cpu debug_rules direct domain error finding fork \
+	granule handle layout options os quiesce reclaim registry report reserve side \
+	stats stripe task text users usable validate watch weak_plan weak_setup
 $(foreach s,o lo,$(SELDOM:%=$(O)/lib/%.$s)): \
 	MORE += $(if $(filter -O2,$(CFLAGS)),-Os)
 $(O)/tests/%.o: MORE := -Ilib -Itests
@@ -316,6 +316,9 @@ check-tsan: export TSAN_OPTIONS := \
 	suppressions=$(CURDIR)/tests/support/rcu.supp $(TSAN_OPTIONS)
 check-memcheck: how = KINDS="$(CORE)"
 check-memcheck: export WRAP = $(MEMCHECK)
+# Under these what is tested is the library as it is without them; what it tells them
+# of objects is for test_valgrind and test_sanitizers.
+check-asan check-tsan check-memcheck: export CUBBY_OPTIONS = annotate=off
 check-chunks: how = KINDS="$(CORE)"
 check-chunks: export CUBBY_OPTIONS = chunks
 check-small: how = KINDS="$(CORE)"
@@ -492,7 +495,7 @@ DEFINES := $(VARIANT_CPPFLAGS_$(VARIANT))
 no :=
 one_space := $(no) $(no)
 TOOLS := $(sort $(wildcard lib/tools/*))
-SUPPRESSIONS := tests/support/rcu.supp tests/support/memcheck.supp
+SUPPRESSIONS := $(sort $(wildcard tests/support/*.supp))
 $(FILLED_IN): $(O)/%: lib/%.in include/cubby/base.h FORCE
 	$(fill_in)
 $(FILLED_IN_RCU): $(O)/%: lib/rcu/%.in include/cubby/base.h FORCE

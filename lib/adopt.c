@@ -33,6 +33,7 @@
  * does it know then what depots hold: that is counted at the next quiesce.
  */
 #include "cache.h"
+#include "debug.h"
 #include "defer.h"
 #include "fork.h"
 #include "percpu.h"
@@ -45,6 +46,7 @@ cubby__adopt_cache(struct cubby_cache *cache)
 	struct faults faults = { 0 };
 	uint32_t number = front->preparing;
 
+	cubby__debug_fork_child(cache);
 	front->preparing = 0;
 	while (number != 0) {
 		uint32_t next = magazine_next(number);

@@ -129,7 +129,9 @@ alloc_slow(struct cubby_cache *cache, const char *call, bool zero)
 
 	if (unlikely(!cubby__usable(cache, call)))
 		goto fail;
-	err = cubby__front_alloc(cache, &object);
+	err = cubby__debug_fails(cache, 1) ?
+		      -ENOMEM :
+		      cubby__front_alloc(cache, &object);
 	if (unlikely(err == -EAGAIN)) {
 		__atomic_add_fetch(&cache->front.n_direct_allocs, 1,
 				   __ATOMIC_RELAXED);
@@ -271,7 +273,7 @@ cubby_alloc_bulk(struct cubby_cache *cache, size_t n, void **ret_objects)
 		return cubby__error_set(-ENOMEM, "cubby_alloc_bulk() on what "
 						 "is not a live cache of this "
 						 "copy of Cubby");
-	if (n <= CELLS_MAX)
+	if (n <= CELLS_MAX && !cubby__debug_fails(cache, n))
 		err = alloc_bulk(cache, n, ret_objects);
 	if (unlikely(err)) {
 		count_failure(cache);

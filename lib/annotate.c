@@ -1,35 +1,267 @@
 /* SPDX-License-Identifier: MIT */
-/* LAYER 1: annotate - which tool is watching */
+/* LAYER 1: annotate - which tools are watching, and telling them of objects */
 #include "annotate.h"
 
-#if __has_include(<valgrind/valgrind.h>)
+#include "options.h"
+
+#if __has_include(<valgrind/memcheck.h>) && __has_include(<valgrind/helgrind.h>)
+#include <valgrind/helgrind.h>
+#include <valgrind/memcheck.h>
 #include <valgrind/valgrind.h>
+#define KNOWS_VALGRIND 1
 #else
 #include <stdlib.h>
 #include <string.h>
+#define KNOWS_VALGRIND 0
 #endif
+
+static uint64_t is_off;
+OPTION_ROW(annotate, OPTION_WORD, &is_off, "auto|off",
+	   "whether Valgrind and sanitizers are told of objects");
 
 /* Defined by the run-time of an instrumented program, absent otherwise. */
 extern void __tsan_init(void) WEAK_SYMBOL;
 extern void __tsan_acquire(void *address) WEAK_SYMBOL;
+extern void __tsan_release(void *address) WEAK_SYMBOL;
+extern void __asan_poison_memory_region(const volatile void *start,
+					size_t n_bytes) WEAK_SYMBOL;
+extern void __asan_unpoison_memory_region(const volatile void *start,
+					  size_t n_bytes) WEAK_SYMBOL;
+extern void
+__asan_set_error_report_callback(void (*fn)(const char *report)) WEAK_SYMBOL;
+extern void *__asan_get_report_address(void) WEAK_SYMBOL;
+extern void __lsan_register_root_region(const void *start,
+					size_t n_bytes) WEAK_SYMBOL;
+extern void __lsan_unregister_root_region(const void *start,
+					  size_t n_bytes) WEAK_SYMBOL;
+extern void __msan_allocated_memory(const volatile void *start,
+				    size_t n_bytes) WEAK_SYMBOL;
+extern void heaptrack_malloc(void *start, size_t n_bytes) WEAK_SYMBOL;
+extern void heaptrack_free(void *start) WEAK_SYMBOL;
+
+/* --------------------------------- Valgrind ------------------------------ */
+
+#if KNOWS_VALGRIND
 
 bool
 cubby__annotate_on_valgrind(void)
 {
-#ifdef RUNNING_ON_VALGRIND
 	return RUNNING_ON_VALGRIND != 0;
+}
+
+/* Only memcheck knows which bits are valid. */
+static bool
+on_memcheck(void)
+{
+	char byte = 0, bits = 0;
+
+	return RUNNING_ON_VALGRIND && VALGRIND_GET_VBITS(&byte, &bits, 1) == 1;
+}
+
+static void
+tell_valgrind_alloc(void *object, size_t object_bytes, bool is_defined)
+{
+	VALGRIND_MALLOCLIKE_BLOCK(object, object_bytes, 0, is_defined);
+	VALGRIND_HG_CLEAN_MEMORY(object, object_bytes);
+	ANNOTATE_HAPPENS_AFTER(object);
+}
+
+static void
+tell_valgrind_free(void *object)
+{
+	ANNOTATE_HAPPENS_BEFORE(object);
+	VALGRIND_FREELIKE_BLOCK(object, 0);
+}
+
+static void
+tell_valgrind_wrong_free(void *address)
+{
+	VALGRIND_FREELIKE_BLOCK(address, 0);
+}
+
+/* A block of one byte, as far as memcheck knows; free() takes all of it. */
+static void
+tell_valgrind_hide(void *start, size_t n_bytes)
+{
+	VALGRIND_RESIZEINPLACE_BLOCK(start, n_bytes, 1, 0);
+	(void)VALGRIND_MAKE_MEM_DEFINED(start, n_bytes);
+}
+
+static void
+tell_valgrind_access(void *start, size_t n_bytes, bool may_access)
+{
+	if (may_access)
+		(void)VALGRIND_MAKE_MEM_DEFINED(start, n_bytes);
+	else
+		(void)VALGRIND_MAKE_MEM_NOACCESS(start, n_bytes);
+}
+
 #else
-	/* Built without Valgrind's header: its preloaded part gives it away. */
+
+bool
+cubby__annotate_on_valgrind(void)
+{
+	/* Built without Valgrind's headers: its preloaded part gives it away. */
 	const char *preload = getenv("LD_PRELOAD");
 
 	return preload != NULL && strstr(preload, "vgpreload_") != NULL;
-#endif
 }
+
+static bool
+on_memcheck(void)
+{
+	return false;
+}
+
+static void
+tell_valgrind_alloc(void *object, size_t object_bytes, bool is_defined)
+{
+	(void)object, (void)object_bytes, (void)is_defined;
+}
+
+static void
+tell_valgrind_free(void *object)
+{
+	(void)object;
+}
+
+static void
+tell_valgrind_wrong_free(void *address)
+{
+	(void)address;
+}
+
+static void
+tell_valgrind_hide(void *start, size_t n_bytes)
+{
+	(void)start, (void)n_bytes;
+}
+
+static void
+tell_valgrind_access(void *start, size_t n_bytes, bool may_access)
+{
+	(void)start, (void)n_bytes, (void)may_access;
+}
+
+#endif
+
+/* --------------------------------- questions ----------------------------- */
 
 bool
 cubby__annotate_on_tsan(void)
 {
 	return __tsan_init != NULL;
+}
+
+bool
+cubby__annotate_objects(void)
+{
+	cubby__options_read();
+	return !is_off &&
+	       ((KNOWS_VALGRIND && cubby__annotate_on_valgrind()) ||
+		__asan_poison_memory_region != NULL ||
+		__msan_allocated_memory != NULL || cubby__annotate_on_tsan() ||
+		heaptrack_malloc != NULL);
+}
+
+bool
+cubby__annotate_accesses(void)
+{
+	cubby__options_read();
+	return !is_off &&
+	       (on_memcheck() || __asan_poison_memory_region != NULL);
+}
+
+bool
+cubby__annotate_searches(void)
+{
+	cubby__options_read();
+	return !is_off && on_memcheck();
+}
+
+void
+cubby__annotate_hide(void *start, size_t n_bytes)
+{
+	tell_valgrind_hide(start, n_bytes);
+}
+
+/* ---------------------------------- objects ------------------------------ */
+
+void
+cubby__annotate_alloc(void *object, size_t object_bytes, bool is_defined)
+{
+	if (__asan_unpoison_memory_region != NULL)
+		__asan_unpoison_memory_region(object, object_bytes);
+	if (__msan_allocated_memory != NULL && !is_defined)
+		__msan_allocated_memory(object, object_bytes);
+	if (__tsan_acquire != NULL)
+		__tsan_acquire(object);
+	if (heaptrack_malloc != NULL)
+		heaptrack_malloc(object, object_bytes);
+	tell_valgrind_alloc(object, object_bytes, is_defined);
+}
+
+void
+cubby__annotate_free(void *object, size_t object_bytes)
+{
+	tell_valgrind_free(object);
+	if (heaptrack_free != NULL)
+		heaptrack_free(object);
+	if (__tsan_release != NULL)
+		__tsan_release(object);
+	if (__asan_poison_memory_region != NULL)
+		__asan_poison_memory_region(object, object_bytes);
+}
+
+void
+cubby__annotate_wrong_free(void *address)
+{
+	tell_valgrind_wrong_free(address);
+}
+
+void
+cubby__annotate_no_access(void *start, size_t n_bytes)
+{
+	if (__asan_poison_memory_region != NULL)
+		__asan_poison_memory_region(start, n_bytes);
+	tell_valgrind_access(start, n_bytes, false);
+}
+
+void
+cubby__annotate_access(void *start, size_t n_bytes)
+{
+	if (__asan_unpoison_memory_region != NULL)
+		__asan_unpoison_memory_region(start, n_bytes);
+	tell_valgrind_access(start, n_bytes, true);
+}
+
+void
+cubby__annotate_roots(void *start, size_t n_bytes, bool are_roots)
+{
+	if (is_off || __lsan_register_root_region == NULL ||
+	    __lsan_unregister_root_region == NULL)
+		return;
+	if (are_roots)
+		__lsan_register_root_region(start, n_bytes);
+	else
+		__lsan_unregister_root_region(start, n_bytes);
+}
+
+/* ----------------------------------- others ------------------------------ */
+
+void
+cubby__annotate_set_callback(void (*callback)(const char *report))
+{
+	if (__asan_set_error_report_callback != NULL)
+		__asan_set_error_report_callback(callback);
+}
+
+void *
+cubby__annotate_reported(void)
+{
+	return __asan_get_report_address != NULL ?
+		       __asan_get_report_address() :
+		       NULL;
 }
 
 void

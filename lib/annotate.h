@@ -1,20 +1,65 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * LAYER 1: annotate - which tool is watching
+ * LAYER 1: annotate - which tools are watching, and telling them of objects
  *
- * Valgrind and the sanitizers are found at run time, so that one binary of
- * the library serves with and without them.
+ * Valgrind and the run-times of sanitizers and of heaptrack are found at run time,
+ * so that one binary of the library serves with and without them; the latter as
+ * weak symbols.  A process cannot change who watches it.
+ *
+ *	                  an object begins      ends          red zones
+ *	memcheck          MALLOCLIKE            FREELIKE      no access
+ *	massif, DRD       the same              the same      -
+ *	Helgrind          clean, acquire        release       -
+ *	AddressSanitizer  unpoison              poison        poison
+ *	MemorySanitizer   not initialised       -             -
+ *	ThreadSanitizer   acquire               release       -
+ *	heaptrack         malloc                free          -
+ *
+ * With CUBBY_OPTIONS=annotate=off none of them is told anything.
  */
 #ifndef CUBBY__ANNOTATE_H
 #define CUBBY__ANNOTATE_H
 
 #include "compiler.h"
 
-/* Running under a tool of Valgrind?  A process cannot change that. */
+/* Running under a tool of Valgrind? */
 bool cubby__annotate_on_valgrind(void);
 
 /* Is ThreadSanitizer's run-time in the process? */
 bool cubby__annotate_on_tsan(void);
+
+/* Does anybody want to be told of objects? */
+bool cubby__annotate_objects(void);
+
+/* Does somebody look at each access, so that red zones are of use? */
+bool cubby__annotate_accesses(void);
+
+/*
+ * Does somebody search for lost objects?  Then cells are in blocks of malloc(), for
+ * memcheck takes what is in mappings for roots; and no old pointers are kept.
+ */
+bool cubby__annotate_searches(void);
+
+/* Such a block is there: it is not an object itself, though what is in it are. */
+void cubby__annotate_hide(void *start, size_t n_bytes);
+
+/* An object begins; @is_defined: its bytes have been written. */
+void cubby__annotate_alloc(void *object, size_t object_bytes, bool is_defined);
+void cubby__annotate_free(void *object, size_t object_bytes);
+
+/* A free of what is no object: Valgrind tells where it was allocated, and freed. */
+void cubby__annotate_wrong_free(void *address);
+
+/* What nobody may touch, and what may be touched outside of objects' lives. */
+void cubby__annotate_no_access(void *start, size_t n_bytes);
+void cubby__annotate_access(void *start, size_t n_bytes);
+
+/* Pointers are in these bytes, wherever they are readable (LeakSanitizer). */
+void cubby__annotate_roots(void *start, size_t n_bytes, bool are_roots);
+
+/* What AddressSanitizer calls with its report, and the address that is in it. */
+void cubby__annotate_set_callback(void (*callback)(const char *report));
+void *cubby__annotate_reported(void);
 
 /*
  * All that was before a grace period of this flavour has happened before what

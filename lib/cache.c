@@ -6,6 +6,7 @@
  */
 #include "cache.h"
 
+#include "annotate.h"
 #include "bits.h"
 #include "debug.h"
 #include "defer.h"
@@ -294,6 +295,8 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 		return err;
 	if (plan->attr.flags & CUBBY_CACHE_NO_MAGAZINES)
 		cache->front.why_no_block = CUBBY_FRONT_REASON_FLAG;
+	else if (cubby__annotate_searches())
+		cache->front.why_no_block = CUBBY_FRONT_REASON_MEMCHECK;
 	else
 		cubby__front_make_block(cache);
 	cache->front.capacity_max = (uint32_t)plan->attr.magazine_capacity;

@@ -366,7 +366,7 @@ enum free_fault cubby__direct_check_used(const struct cubby_cache *cache,
  */
 void cubby__direct_give(struct cubby_cache *cache, const void *object);
 void cubby__direct_give_settled_locked(struct cubby_cache *cache,
-				       uint64_t cell);
+				       uint64_t cell, struct faults *faults);
 
 /* Make a cell free that was idle or live; note what is wrong with it. */
 void cubby__direct_give_locked(struct cubby_cache *cache, const void *object,

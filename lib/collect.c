@@ -236,7 +236,7 @@ flush_rest(struct cubby_cache *cache, uint64_t n_given)
 
 /* Its dtor has run, or had begun in a process that this one is a fork of. */
 static void
-finish_bit_locked(struct cubby_cache *cache)
+finish_bit_locked(struct cubby_cache *cache, struct faults *faults)
 {
 	struct defer *defer = &cache->defer;
 	uint64_t cell = defer->bit_begun - 1;
@@ -245,7 +245,7 @@ finish_bit_locked(struct cubby_cache *cache)
 		return;
 	defer->bit_begun = 0;
 	cell_side_clear(cache->dying, cell);
-	cubby__direct_give_settled_locked(cache, cell);
+	cubby__direct_give_settled_locked(cache, cell, faults);
 }
 
 /*
@@ -258,12 +258,13 @@ take_bits(struct cubby_cache *cache, uint64_t *ret_cell)
 {
 	struct defer *defer = &cache->defer;
 	unsigned n_most = has_end(cache) ? 1 : BITS_PER_VISIT;
+	struct faults faults = { 0 };
 	uint32_t i = defer->fill ^ 1;
 	unsigned n = 0;
 	sigset_t saved;
 
 	cubby__lock_acquire(&cache->lock, &saved);
-	finish_bit_locked(cache);
+	finish_bit_locked(cache, &faults);
 	while (n < n_most && defer->n_bits[i] != 0) {
 		uint64_t cell = defer->bits_low[i]++;
 
@@ -275,13 +276,15 @@ take_bits(struct cubby_cache *cache, uint64_t *ret_cell)
 		*ret_cell = cell;
 		n++;
 		if (!has_end(cache)) {
-			cubby__direct_give_settled_locked(cache, cell);
+			cubby__direct_give_settled_locked(cache, cell,
+							  &faults);
 		} else {
 			cell_side_set(cache->dying, cell);
 			defer->bit_begun = cell + 1;
 		}
 	}
 	cubby__lock_release(&cache->lock, &saved);
+	cubby__direct_report(cache, &faults);
 	return n;
 }
 
@@ -360,7 +363,8 @@ cubby__collect_end(struct cubby_cache *cache)
 
 /* Cells whose dtor had begun are dead; the others wait once more. */
 static void
-wait_once_more(struct cubby_cache *cache, uint32_t number)
+wait_once_more(struct cubby_cache *cache, uint32_t number,
+	       struct faults *faults)
 {
 	struct magazine *it = magazine(number);
 	void **objects = magazine_cells(it);
@@ -372,7 +376,7 @@ wait_once_more(struct cubby_cache *cache, uint32_t number)
 		if (cache->dying != NULL)
 			cell_side_clear(cache->dying, cell);
 		cubby__debug_forget(cache, cell);
-		cubby__direct_give_settled_locked(cache, cell);
+		cubby__direct_give_settled_locked(cache, cell, faults);
 	}
 	for (uint32_t i = n_begun; i < it->count; i++)
 		objects[i - n_begun] = objects[i];
@@ -381,13 +385,14 @@ wait_once_more(struct cubby_cache *cache, uint32_t number)
 }
 
 static void
-list_waits_once_more(struct cubby_cache *cache, uint32_t *list)
+list_waits_once_more(struct cubby_cache *cache, uint32_t *list,
+		     struct faults *faults)
 {
 	while (*list != 0) {
 		uint32_t number = *list;
 
 		*list = magazine_next(number);
-		wait_once_more(cache, number);
+		wait_once_more(cache, number, faults);
 	}
 }
 
@@ -401,15 +406,16 @@ void
 cubby__collect_fork_child(struct cubby_cache *cache, bool round_is_mine)
 {
 	struct defer *defer = &cache->defer;
+	struct faults faults = { 0 }; /* verify finds them again */
 	uint64_t n_cells = 0;
 
 	if (round_is_mine)
 		return; /* it goes on */
-	list_waits_once_more(cache, &defer->grace);
-	list_waits_once_more(cache, &defer->reclaiming);
+	list_waits_once_more(cache, &defer->grace, &faults);
+	list_waits_once_more(cache, &defer->reclaiming, &faults);
 	if (defer->bit_begun != 0)
 		cubby__debug_forget(cache, defer->bit_begun - 1);
-	finish_bit_locked(cache);
+	finish_bit_locked(cache, &faults);
 	cubby__magazine_for_each(&defer->waiting, count_magazine, &n_cells);
 	defer->n_cells = n_cells + defer->n_bits[0] + defer->n_bits[1];
 	defer->grace_ns = 0;

@@ -484,6 +484,11 @@ after_put(struct cubby_cache *cache, void *object, uint64_t cell, int32_t had)
 		/* All ones now: nobody else changes it, and we end the life. */
 		seen = __atomic_load_n(place, __ATOMIC_RELAXED) &
 		       ~(uint64_t)UINT32_MAX;
+		if (unlikely(cubby__debug_is_free(cache, cell))) {
+			__atomic_store_n(place, seen, __ATOMIC_RELAXED);
+			report_dead(cache, object, cell);
+			return;
+		}
 		__atomic_exchange_n(place, dying_word(seen), __ATOMIC_SEQ_CST);
 		after_end_strong(cache, object, cell, seen, false);
 	} else if (holds == 0) {

@@ -2,6 +2,7 @@
 /* LAYER 5: debug - caches that watch their objects */
 #include "debug.h"
 
+#include "annotate.h"
 #include "bits.h"
 #include "error.h"
 #include "finding.h"
@@ -22,11 +23,36 @@
 	(CUBBY_DEBUG_CHECKS | CUBBY_DEBUG_RED_ZONE | CUBBY_DEBUG_POISON |     \
 	 CUBBY_DEBUG_USER | CUBBY_DEBUG_TRACE)
 
+/* Of the address budget, for who uses the cells of one cache. */
+#define USERS_BUDGET_SHARE 64
+
 #define QUARANTINE_CELLS_MAX ((uint64_t)1 << 24)
 #define PARTS_PER_MILLION 1000000
-#define LOCK_TRIES 10000
+#define LOCK_TRIES 1000
+
+/* Memory is reused late where a tool can see that it is used too late. */
+#define QUARANTINE_BYTES_OF_TOOLS MIB
+#define ZONE_BYTES_OF_MEMCHECK 32
 
 /* --------------------------------- creation ------------------------------ */
+
+static void
+add_attr(const struct cubby_cache_attr *attr, struct debug_rules *rules)
+{
+	rules->flags |= attr->debug;
+	if (rules->quarantine_bytes == 0)
+		rules->quarantine_bytes = attr->quarantine_bytes;
+	if (rules->fail_nth == 0)
+		rules->fail_nth = attr->fail_nth;
+	if (rules->fail_every == 0)
+		rules->fail_every = attr->fail_every;
+	if (rules->fail_ppm == 0)
+		rules->fail_ppm = attr->fail_ppm;
+	if (rules->flags != 0 || rules->quarantine_bytes != 0 ||
+	    rules->fail_nth != 0 || rules->fail_every != 0 ||
+	    rules->fail_ppm != 0)
+		rules->flags |= CUBBY_DEBUG_CHECKS;
+}
 
 int
 cubby__debug_plan(const struct cubby_cache_attr *attr,
@@ -42,30 +68,26 @@ cubby__debug_plan(const struct cubby_cache_attr *attr,
 					"at most a million can fail",
 					(size_t)attr->fail_ppm);
 	cubby__debug_rules_find(attr->name, ret_rules);
-	if (ret_rules->is_off) {
+	if (ret_rules->is_off)
 		*ret_rules = (struct debug_rules){ 0 };
-		return 0;
-	}
-	ret_rules->flags |= attr->debug;
-	if (ret_rules->quarantine_bytes == 0)
-		ret_rules->quarantine_bytes = attr->quarantine_bytes;
-	if (ret_rules->fail_nth == 0)
-		ret_rules->fail_nth = attr->fail_nth;
-	if (ret_rules->fail_every == 0)
-		ret_rules->fail_every = attr->fail_every;
-	if (ret_rules->fail_ppm == 0)
-		ret_rules->fail_ppm = attr->fail_ppm;
-	if (ret_rules->flags != 0 || ret_rules->quarantine_bytes != 0 ||
-	    ret_rules->fail_nth != 0 || ret_rules->fail_every != 0 ||
-	    ret_rules->fail_ppm != 0)
-		ret_rules->flags |= CUBBY_DEBUG_CHECKS;
+	else
+		add_attr(attr, ret_rules);
+	ret_rules->annotates = cubby__annotate_objects();
+	if (cubby__annotate_accesses() && ret_rules->quarantine_bytes == 0)
+		ret_rules->quarantine_bytes = QUARANTINE_BYTES_OF_TOOLS;
 	return 0;
 }
 
 size_t
 cubby__debug_zone_bytes(const struct debug_rules *rules)
 {
-	return rules->flags & CUBBY_DEBUG_RED_ZONE ? GUARD_ZONE_BYTES : 0;
+	/* The first one is not to be near the beginning of its chunk's block. */
+	if (cubby__annotate_searches())
+		return ZONE_BYTES_OF_MEMCHECK;
+	if ((rules->flags & CUBBY_DEBUG_RED_ZONE) ||
+	    cubby__annotate_accesses())
+		return GUARD_ZONE_BYTES;
+	return 0;
 }
 
 static bool
@@ -83,8 +105,18 @@ init_stacks(void)
 static int
 add_sides(struct cubby_cache *cache, struct debug_cache *debug)
 {
-	int err = cubby__cache_add_side(cache, 8, 0, &debug->states);
+	struct region *region = &cache->region;
+	int err;
 
+	/* Room for all cells that there may be is reserved at once. */
+	if (debug->flags & CUBBY_DEBUG_USER)
+		region->max_cells = min_u64(
+			region->max_cells,
+			max_u64(region->range_cells,
+				cubby__granule_budget_bytes() /
+					USERS_BUDGET_SHARE /
+					sizeof(struct debug_user)));
+	err = cubby__cache_add_side(cache, 8, 0, &debug->states);
 	if (!err && (debug->flags & CUBBY_DEBUG_USER)) {
 		err = cubby__cache_add_side(cache,
 					    8 * sizeof(struct debug_user), 0,
@@ -108,7 +140,7 @@ cubby__debug_init(struct cubby_cache *cache, const struct debug_rules *rules)
 	struct debug_cache *debug;
 	void *memory;
 
-	if (rules->flags == 0)
+	if (rules->flags == 0 && !rules->annotates)
 		return 0;
 	if (cubby__os_map(bytes, &memory) != 0)
 		return -ENOMEM;
@@ -123,10 +155,16 @@ cubby__debug_init(struct cubby_cache *cache, const struct debug_rules *rules)
 			  rules->fail_ppm != 0;
 	debug->guard.geometry = geometry;
 	debug->guard.word_bytes = cache->weak.is_strong ? PREFIX_BYTES_MIN : 0;
-	debug->guard.has_zones = rules->flags & CUBBY_DEBUG_RED_ZONE;
+	debug->is_annotated = rules->annotates;
+	debug->is_read_dead = cache->weak.mode == CUBBY_WEAK_REUSE;
+	debug->guard.has_zones = (rules->flags & CUBBY_DEBUG_RED_ZONE) &&
+				 !cubby__annotate_accesses();
 	debug->guard.poisons = (rules->flags & CUBBY_DEBUG_POISON) &&
+			       !cubby__annotate_accesses() &&
 			       cache->init == NULL && cache->fini == NULL &&
 			       cache->weak.mode != CUBBY_WEAK_REUSE;
+	if (rules->annotates)
+		cubby__annotate_set_callback(cubby__finding_describe);
 	cache->debug = debug;
 	cache->alloc_stages[ALLOC_DEBUG] = cubby__debug_stage_alloc;
 	cache->free_stages[FREE_DEBUG] = cubby__debug_stage_free;
@@ -154,7 +192,7 @@ get_state(const struct debug_cache *debug, uint64_t cell)
 
 /*
  * Nobody else has it for longer than a look at one cell takes, but a thread that
- * our handler has interrupted, or that was left behind by a fork.
+ * our handler has interrupted.
  */
 static enum debug_state
 lock_cell(const struct debug_cache *debug, uint64_t cell)
@@ -211,6 +249,50 @@ report_damage(struct cubby_cache *cache, uint64_t cell,
 	cubby__finding_report(cache, cell, damage, when, true);
 }
 
+/* ----------------------------------- tools ------------------------------- */
+
+static void
+close_zone(const struct guard *guard, const void *object,
+	   enum guard_place place)
+{
+	size_t n_bytes;
+	const uint8_t *start = cubby__guard_place(guard, object, place,
+						  &n_bytes);
+
+	cubby__annotate_no_access((void *)(uintptr_t)start, n_bytes);
+}
+
+static void
+tell_alloc(struct cubby_cache *cache, void *object)
+{
+	const struct guard *guard = &cache->debug->guard;
+
+	cubby__annotate_alloc(object, guard->geometry->object_bytes,
+			      cache->init != NULL || cache->fini != NULL);
+	if (!cubby__annotate_accesses())
+		return;
+	close_zone(guard, object, GUARD_BEFORE);
+	close_zone(guard, object, GUARD_AFTER);
+}
+
+static void
+tell_free(struct cubby_cache *cache, void *object)
+{
+	size_t n_bytes = cache->debug->guard.geometry->object_bytes;
+
+	cubby__annotate_free(object, n_bytes);
+	if (cache->debug->is_read_dead)
+		cubby__annotate_access(object, n_bytes);
+}
+
+void
+cubby__debug_open(struct cubby_cache *cache, void *object)
+{
+	if (cache->debug != NULL && cache->debug->is_annotated)
+		cubby__annotate_access(object,
+				       cache->region.geometry.object_bytes);
+}
+
 /* ----------------------------------- alloc ------------------------------- */
 
 /* The same sequence in each run: splitmix64, by S. Vigna. */
@@ -223,15 +305,18 @@ hash_of(uint64_t n)
 	return n ^ n >> 31;
 }
 
-/* Is one of the next n allocations to fail? */
-static bool
-must_fail(struct debug_cache *debug, uint64_t n)
+bool
+cubby__debug_fails(struct cubby_cache *cache, uint64_t n)
 {
-	uint64_t last = __atomic_add_fetch(&debug->n_tries, n,
-					   __ATOMIC_RELAXED);
-	uint64_t before = last - n;
-	bool fails = debug->fail_nth > before && debug->fail_nth <= last;
+	struct debug_cache *debug = cache->debug;
+	uint64_t last, before;
+	bool fails;
 
+	if (likely(debug == NULL || !debug->may_fail))
+		return false;
+	last = __atomic_add_fetch(&debug->n_tries, n, __ATOMIC_RELAXED);
+	before = last - n;
+	fails = debug->fail_nth > before && debug->fail_nth <= last;
 	if (debug->fail_every != 0)
 		fails |= last / debug->fail_every !=
 			 before / debug->fail_every;
@@ -267,6 +352,8 @@ acquire(struct cubby_cache *cache, void *object)
 				      "at the next allocation");
 		lock_cell(debug, cell);
 	}
+	if (debug->is_annotated)
+		tell_alloc(cache, object);
 	cubby__guard_fill_live(&debug->guard, object);
 	debug_unlock(debug, cell, DEBUG_LIVE);
 	note(cache, cell, true);
@@ -278,14 +365,22 @@ size_t
 cubby__debug_stage_alloc(struct cubby_cache *cache, size_t n,
 			 void *const *objects)
 {
-	if (unlikely(cache->debug->may_fail && must_fail(cache->debug, n)))
-		return 0;
 	for (size_t i = 0; i < n; i++)
 		acquire(cache, objects[i]);
 	return n;
 }
 
 /* ----------------------------------- free -------------------------------- */
+
+/* Who frees it is known now; who ends its life may be another thread. */
+static void
+note_free(struct cubby_cache *cache, uint64_t cell)
+{
+	note(cache, cell, false);
+	if (unlikely(cache->debug->flags & CUBBY_DEBUG_TRACE))
+		trace(cache, "free", region_object(&cache->region, cell),
+		      cell);
+}
 
 bool
 cubby__debug_claim(struct cubby_cache *cache, uint64_t cell)
@@ -294,7 +389,21 @@ cubby__debug_claim(struct cubby_cache *cache, uint64_t cell)
 
 	debug_unlock(cache->debug, cell,
 		     state == DEBUG_LIVE ? DEBUG_DYING : state);
-	return state == DEBUG_LIVE;
+	if (state != DEBUG_LIVE)
+		return false;
+	note_free(cache, cell);
+	return true;
+}
+
+bool
+cubby__debug_is_free(const struct cubby_cache *cache, uint64_t cell)
+{
+	enum debug_state state;
+
+	if (cache->debug == NULL)
+		return false;
+	state = get_state(cache->debug, cell);
+	return state == DEBUG_FREE || state == DEBUG_NEW;
 }
 
 bool
@@ -304,11 +413,11 @@ cubby__debug_claim_pointer(struct cubby_cache *cache, const void *object)
 	enum free_fault fault = cubby__direct_find(cache, object, &cell);
 
 	if (fault == FREE_OK && !cubby__debug_claim(cache, cell))
-		fault = get_state(cache->debug, cell) == DEBUG_NEW ?
-				FREE_UNOPENED :
-				FREE_NOT_LIVE;
+		fault = FREE_NOT_LIVE;
 	if (likely(fault == FREE_OK))
 		return true;
+	if (cache->debug->is_annotated)
+		cubby__annotate_wrong_free((void *)(uintptr_t)object);
 	cubby__usable_report_now(cache, object, cell, fault);
 	return false;
 }
@@ -320,22 +429,24 @@ cubby__debug_release(struct cubby_cache *cache, void *object, uint64_t cell)
 	struct guard_damage damage;
 	enum debug_state state;
 
-	note(cache, cell, false);
 	state = lock_cell(debug, cell);
 	if (unlikely(state == DEBUG_FREE)) { /* in the parent of a fork */
 		debug_unlock(debug, cell, state);
 		return;
 	}
-	if (unlikely(!cubby__guard_check_live(&debug->guard, object,
-					      &damage))) {
+	/* A child of fork does not know what others were about to do with it. */
+	if (state != DEBUG_NEW && unlikely(!cubby__guard_check_live(
+					  &debug->guard, object, &damage))) {
 		debug_unlock(debug, cell, state);
 		report_damage(cache, cell, &damage, "at its free");
 		lock_cell(debug, cell);
 	}
 	cubby__guard_fill_free(&debug->guard, object);
+	if (debug->is_annotated)
+		tell_free(cache, object);
 	debug_unlock(debug, cell, DEBUG_FREE);
-	if (unlikely(debug->flags & CUBBY_DEBUG_TRACE))
-		trace(cache, "free", object, cell);
+	if (unlikely(state == DEBUG_LIVE)) /* with all others of its cache */
+		note_free(cache, cell);
 }
 
 void
@@ -359,6 +470,8 @@ cubby__debug_undo(struct cubby_cache *cache, size_t n, void *const *objects)
 		cubby__region_find(&cache->region, objects[i], &cell);
 		lock_cell(cache->debug, cell);
 		cubby__guard_fill_free(&cache->debug->guard, objects[i]);
+		if (cache->debug->is_annotated)
+			tell_free(cache, objects[i]);
 		debug_unlock(cache->debug, cell, DEBUG_FREE);
 	}
 }
@@ -370,6 +483,15 @@ cubby__debug_forget(struct cubby_cache *cache, uint64_t cell)
 		debug_unlock(cache->debug, cell, DEBUG_NEW);
 }
 
+void
+cubby__debug_fork_child(struct cubby_cache *cache)
+{
+	for (uint64_t cell = 0;
+	     cache->debug != NULL && cell < cache->slabs.n_cells; cell++)
+		if (*debug_state(cache->debug, cell) & DEBUG_LOCKED)
+			cubby__debug_forget(cache, cell);
+}
+
 /* -------------------------------- quarantine ----------------------------- */
 
 /* The oldest goes back to its slab. */
@@ -379,6 +501,7 @@ give_oldest(struct cubby_cache *cache, struct faults *faults)
 	struct debug_cache *debug = cache->debug;
 	void *object = debug->waiting[debug->first];
 
+	debug->waiting[debug->first] = NULL; /* memcheck would find it there */
 	debug->first = (debug->first + 1) % debug->n_most;
 	debug->n_waiting--;
 	cubby__direct_give_locked(cache, object, faults);

@@ -24,6 +24,10 @@
  * After its release a cell may wait in a quarantine, first in, first out; from
  * there it goes to its slab.
  *
+ * The same stages tell Valgrind and sanitizers of objects (annotate.h).  Where a
+ * tool looks at each access the red zones are there, but nothing is filled: what
+ * nobody may touch is for the tool to know.
+ *
  * Invariants:
  *   B1  a cell that is free for alloc is NEW or FREE; an object is LIVE or DYING
  *   B2  what is FREE is as the guard fills it; a cell whose page went back is NEW
@@ -60,6 +64,8 @@ struct debug_cache {
 	struct cell_side *states; /* a byte a cell: enum debug_state */
 	struct cell_side *users;  /* struct debug_user a cell, or NULL */
 	bool may_fail;
+	bool is_annotated; /* tools are told */
+	bool is_read_dead; /* and not that nobody may touch what is free */
 	uint64_t fail_nth, fail_every, fail_ppm;
 	uint64_t mapped_bytes;
 	uint64_t n_most; /* cells in the quarantine */
@@ -121,7 +127,13 @@ int cubby__debug_init(struct cubby_cache *cache,
 		      const struct debug_rules *rules);
 void cubby__debug_fini(struct cubby_cache *cache);
 
-/* The stages.  That of alloc does all n or none. */
+/* init or fini is going to touch a cell without an object. */
+void cubby__debug_open(struct cubby_cache *cache, void *object);
+
+/* Is one of the next n allocations to fail? */
+bool cubby__debug_fails(struct cubby_cache *cache, uint64_t n);
+
+/* The stages. */
 size_t cubby__debug_stage_alloc(struct cubby_cache *cache, size_t n,
 				void *const *objects);
 void cubby__debug_stage_free(struct cubby_cache *cache, size_t n,
@@ -140,8 +152,15 @@ bool cubby__debug_claim_pointer(struct cubby_cache *cache, const void *object);
 void cubby__debug_release(struct cubby_cache *cache, void *object,
 			  uint64_t cell);
 
-/* In a fork child: what was being released in the parent is known no more. */
+/* Is it no object?  false also where nobody watches. */
+bool cubby__debug_is_free(const struct cubby_cache *cache, uint64_t cell);
+
+/*
+ * In a fork child: what was being released in the parent, or filled, is known no
+ * more.
+ */
 void cubby__debug_forget(struct cubby_cache *cache, uint64_t cell);
+void cubby__debug_fork_child(struct cubby_cache *cache);
 
 /*
  * A cell that was released goes into the quarantine: false if there is none.  If

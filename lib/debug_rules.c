@@ -111,10 +111,13 @@ apply(struct piece piece, struct debug_rules *rules)
 	return !has_value && apply_letters(piece, rules);
 }
 
+/* Names of caches alone, as in ",conn", mean all. */
 static void
-apply_all(struct piece what, struct debug_rules *rules)
+apply_all(struct piece what, bool has_names, struct debug_rules *rules)
 {
 	*rules = (struct debug_rules){ 0 };
+	if (what.n_bytes == 0 && has_names)
+		rules->flags = DEBUG_ALL;
 	while (what.n_bytes != 0)
 		(void)apply(cubby__piece_cut(&what, '+'), rules);
 }
@@ -143,12 +146,20 @@ cubby__debug_rules_find_in(const char *text, const char *cache,
 		struct piece what = cubby__piece_cut(&patterns, ',');
 
 		if (patterns.n_bytes == 0) {
-			apply_all(what, ret_rules);
+			apply_all(what, false, ret_rules);
 		} else if (names(patterns, cache)) {
-			apply_all(what, ret_rules);
+			apply_all(what, true, ret_rules);
 			return;
 		}
 	}
+}
+
+/* No cache's name has one. */
+static bool
+has_blank(struct piece piece)
+{
+	return memchr(piece.start, ' ', piece.n_bytes) != NULL ||
+	       memchr(piece.start, '\t', piece.n_bytes) != NULL;
 }
 
 static COLD void
@@ -191,6 +202,14 @@ cubby__debug_rules_check(const char *text)
 				continue;
 			n_refused++;
 			report_refused(piece);
+		}
+		while (block.n_bytes != 0) {
+			struct piece pattern = cubby__piece_cut(&block, ',');
+
+			if (!has_blank(pattern))
+				continue;
+			n_refused++;
+			report_refused(pattern);
 		}
 	}
 	return n_refused;

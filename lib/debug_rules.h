@@ -17,6 +17,7 @@
 struct debug_rules {
 	uint64_t flags; /* CUBBY_DEBUG_* */
 	uint64_t is_off;
+	uint64_t annotates; /* a tool is told of objects (debug.c) */
 	uint64_t quarantine_bytes;
 	uint64_t fail_nth, fail_every, fail_ppm; /* 0: never */
 };

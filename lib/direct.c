@@ -62,9 +62,11 @@ fini_slab(struct cubby_cache *cache, uint64_t slab, uint32_t n_cells)
 	uint64_t end = cell + n_cells;
 
 	for (; cell < end; cell++) {
-		if (cell_side_test(cache->inited, cell))
-			cache->fini(region_object(&cache->region, cell),
-				    cache->context);
+		if (!cell_side_test(cache->inited, cell))
+			continue;
+		cubby__debug_open(cache, region_object(&cache->region, cell));
+		cache->fini(region_object(&cache->region, cell),
+			    cache->context);
 	}
 }
 
@@ -325,6 +327,7 @@ cubby__direct_init(struct cubby_cache *cache, size_t n, void *const *objects)
 		cubby__region_find(&cache->region, objects[i], &cell);
 		if (cell_side_test(cache->inited, cell))
 			continue;
+		cubby__debug_open(cache, objects[i]);
 		if (cache->init != NULL &&
 		    cache->init(objects[i], cache->context) != 0)
 			return i;
@@ -483,10 +486,13 @@ cubby__direct_give(struct cubby_cache *cache, const void *object)
 }
 
 void
-cubby__direct_give_settled_locked(struct cubby_cache *cache, uint64_t cell)
+cubby__direct_give_settled_locked(struct cubby_cache *cache, uint64_t cell,
+				  struct faults *faults)
 {
-	if (cubby__death_settle(cache, region_object(&cache->region, cell),
-				cell))
+	void *object = region_object(&cache->region, cell);
+
+	if (cubby__death_settle(cache, object, cell) &&
+	    !cubby__debug_keep_locked(cache, object, faults))
 		give_cell(cache, cell);
 }
 

@@ -2,9 +2,11 @@
 /* LAYER 5: finding - what a watched cache has found, for people */
 #include "finding.h"
 
+#include "annotate.h"
 #include "bits.h"
 #include "debug.h"
 #include "os.h"
+#include "registry.h"
 #include "report.h"
 #include "stacks.h"
 
@@ -25,13 +27,9 @@ cubby__finding_stack(uint32_t stack)
 	char buffer[REPORT_BYTES_MAX];
 	void *const *frames;
 	size_t n = cubby__stacks_frames(stack, &frames);
-	bool skips = true; /* our own, which are the innermost */
 	struct text text;
 
-	for (size_t i = 0; i < n; i++) {
-		skips = skips && cubby__stacks_is_ours(frames[i]);
-		if (skips)
-			continue;
+	for (size_t i = cubby__stacks_n_ours(frames, n); i < n; i++) {
 		cubby__text_init(&text, buffer, sizeof(buffer));
 		cubby__stacks_describe(&text, frames[i]);
 		cubby__report_more("  %s", buffer);
@@ -40,10 +38,16 @@ cubby__finding_stack(uint32_t stack)
 		cubby__report_more("  (its stack is not known)");
 }
 
+static uint64_t
+event_ns(const struct debug_event *event)
+{
+	return __atomic_load_n(&event->at_ns, __ATOMIC_RELAXED);
+}
+
 static void
 tell_event(const char *what, const struct debug_event *event)
 {
-	uint64_t at_ns = __atomic_load_n(&event->at_ns, __ATOMIC_RELAXED);
+	uint64_t at_ns = event_ns(event);
 	uint64_t now = cubby__os_now_ns();
 
 	if (at_ns == 0)
@@ -59,12 +63,17 @@ void
 cubby__finding_history(const struct cubby_cache *cache, uint64_t cell)
 {
 	const struct debug_cache *debug = cache->debug;
+	const struct debug_user *user;
 
 	if (debug == NULL || debug->users == NULL ||
 	    cell >= __atomic_load_n(&cache->slabs.n_cells, __ATOMIC_RELAXED))
 		return;
-	tell_event("allocated", &debug_user(debug, cell)->alloc);
-	tell_event("freed", &debug_user(debug, cell)->free);
+	user = debug_user(debug, cell);
+	tell_event("allocated", &user->alloc);
+	tell_event(event_ns(&user->free) < event_ns(&user->alloc) ?
+			   "freed before that" :
+			   "freed",
+		   &user->free);
 }
 
 /* ----------------------------------- bytes ------------------------------- */
@@ -188,4 +197,55 @@ cubby__finding_taken_twice(const struct cubby_cache *cache, uint64_t cell)
 			   region_object(&cache->region, cell), (size_t)cell);
 	cubby__finding_history(cache, cell);
 	cubby__report_close(&report, true);
+}
+
+static const char *
+place_of(ptrdiff_t offset, size_t object_bytes, size_t *ret_distance)
+{
+	if (offset < 0) {
+		*ret_distance = (size_t)-offset;
+		return "in front of";
+	}
+	if ((size_t)offset >= object_bytes) {
+		*ret_distance = (size_t)offset - object_bytes;
+		return "behind";
+	}
+	*ret_distance = (size_t)offset;
+	return "into";
+}
+
+void
+cubby__finding_describe(const char *report)
+{
+	const uint8_t *address = cubby__annotate_reported();
+	const struct cubby_cache *cache = NULL;
+	struct granule_owner owner;
+	const uint8_t *object;
+	const char *where;
+	uint64_t cell = 0;
+	size_t distance;
+	uint8_t state;
+
+	(void)report;
+	if (address != NULL && cubby__granule_find(address, &owner))
+		cache = cubby__registry_by_id(owner.id);
+	if (cache == NULL || !cache_is_live(cache) || cache->debug == NULL ||
+	    cubby__direct_find(cache, address, &cell) == FREE_FOREIGN ||
+	    cell >= __atomic_load_n(&cache->slabs.n_cells, __ATOMIC_RELAXED))
+		return;
+	object = region_object(&cache->region, cell);
+	where = place_of(address - object, cache->region.geometry.object_bytes,
+			 &distance);
+	state = __atomic_load_n(debug_state(cache->debug, cell),
+				__ATOMIC_RELAXED);
+	cubby__report_more("%p is %zu bytes %s object %p (cell %zu, %u bytes) "
+			   "of cache '%s', which is %s%s",
+			   (const void *)address, distance, where,
+			   (const void *)object, (size_t)cell,
+			   cache->region.geometry.object_bytes, cache->name,
+			   state == DEBUG_LIVE ? "live" : "free",
+			   cache->debug->users != NULL ?
+				   "" :
+				   "; CUBBY_DEBUG=user tells whose it is");
+	cubby__finding_history(cache, cell);
 }

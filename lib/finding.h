@@ -3,13 +3,14 @@
  * LAYER 5: finding - what a watched cache has found, for people
  *
  *	cubby: red-zone: cache 'conn': 1 byte behind object 0x7f... (cell 2, 40
- *	    bytes) is 0x41, not 0xcc, at its free: offset 40; <advice>
+ *	    bytes) was written: 0x41, not 0xcc, at offset 40; found at its free;
+ *	    <advice>
  *	cubby:   allocated 1203 ms ago by thread 4242 at
  *	cubby:     /usr/bin/server+0x1b2c
  *	cubby:   before 0x7f...00: cc cc cc ...  ....
  *	cubby:   object 0x7f...10: 5a 5a 5a ...  ZZZZ
  *	cubby:   after  0x7f...38: 41 cc cc ...  A...
- *	cubby:   restored
+ *	cubby:   restored, and going on
  *
  * Nothing is allocated, and no lock is taken.
  */
@@ -34,6 +35,12 @@ void cubby__finding_taken_twice(const struct cubby_cache *cache,
 /* Lines on who allocated and who freed it, as far as that is known. */
 void cubby__finding_history(const struct cubby_cache *cache,
 			    uint64_t cell) COLD;
+
+/*
+ * Behind a report of AddressSanitizer: what the address in it is to us.  Nothing
+ * if it is in no watched cache.
+ */
+void cubby__finding_describe(const char *report) COLD;
 
 /* Lines with the frames of a stack. */
 void cubby__finding_stack(uint32_t stack) COLD;

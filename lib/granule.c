@@ -10,6 +10,7 @@
 #include "os.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BUDGET_BYTES (32 * TIB)
@@ -379,6 +380,39 @@ cubby__granule_take(uint64_t bytes, struct granule_owner owner,
 	err = take_locked(bytes, owner, ret_base);
 	cubby__lock_release(&lock, &saved);
 	return err;
+}
+
+int
+cubby__granule_take_heap(struct granule_owner owner, char **ret_base)
+{
+	char *base = aligned_alloc(GRANULE_BYTES, GRANULE_BYTES);
+	sigset_t saved;
+	int err;
+
+	if (base == NULL)
+		return -ENOMEM;
+	cubby__lock_acquire(&lock, &saved);
+	err = set_owner(base, GRANULE_BYTES, owner.id, owner.ordinal);
+	cubby__lock_release(&lock, &saved);
+	if (err) {
+		free(base);
+		return err;
+	}
+	cubby__annotate_hide(base, GRANULE_BYTES);
+	*ret_base = base;
+	return 0;
+}
+
+void
+cubby__granule_give_heap(char *base)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&lock, &saved);
+	set_owner(base, GRANULE_BYTES, 0, 0);
+	cubby__lock_release(&lock, &saved);
+	cubby__os_commit(base, GRANULE_BYTES); /* whatever was taken of it */
+	free(base);
 }
 
 void

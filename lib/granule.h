@@ -98,6 +98,10 @@ uint64_t cubby__granule_default_range_bytes(void);
 int cubby__granule_take(uint64_t bytes, struct granule_owner owner,
 			char **ret_base);
 
+/* The same, of one granule, from and to malloc(): annotate.h says when. */
+int cubby__granule_take_heap(struct granule_owner owner, char **ret_base);
+void cubby__granule_give_heap(char *base);
+
 /* The cache is gone: drop the pages, keep the addresses for a while. */
 void cubby__granule_retire(char *base, uint64_t bytes);
 

@@ -126,16 +126,19 @@ keep(struct guard_damage *damage)
 	       min_u64(damage->n_bytes, GUARD_BYTES_KEPT));
 }
 
-static void
+/* false: it was changed back meanwhile. */
+static bool
 note(const uint8_t *start, size_t n_bytes, uint8_t byte,
      enum guard_place place, struct guard_damage *ret_damage)
 {
 	const uint8_t *end = start + n_bytes;
 
-	while (*start == byte)
+	while (start < end && *start == byte)
 		start++;
-	while (end[-1] == byte)
+	while (start < end && end[-1] == byte)
 		end--;
+	if (start == end)
+		return false;
 	*ret_damage = (struct guard_damage){
 		.place = place,
 		.first = start,
@@ -144,6 +147,7 @@ note(const uint8_t *start, size_t n_bytes, uint8_t byte,
 		.expected = byte,
 	};
 	keep(ret_damage);
+	return true;
 }
 
 static bool
@@ -156,8 +160,7 @@ check(const struct guard *guard, const void *object, enum guard_place place,
 
 	if (likely(is_filled(start, n_bytes, byte)))
 		return true;
-	note(start, n_bytes, byte, place, ret_damage);
-	return false;
+	return !note(start, n_bytes, byte, place, ret_damage);
 }
 
 /* All but the last byte are the same; the damage may reach to that. */
@@ -171,10 +174,9 @@ check_poison(const struct guard *guard, const void *object,
 
 	if (likely(is_filled(start, n_bytes, GUARD_FREED) && is_end_whole))
 		return true;
-	if (is_filled(start, n_bytes, GUARD_FREED))
-		note(end, 1, GUARD_FREED_END, GUARD_OBJECT, ret_damage);
-	else
-		note(start, n_bytes, GUARD_FREED, GUARD_OBJECT, ret_damage);
+	if (!note(start, n_bytes, GUARD_FREED, GUARD_OBJECT, ret_damage))
+		return !note(end, 1, GUARD_FREED_END, GUARD_OBJECT,
+			     ret_damage);
 	if (!is_end_whole) {
 		ret_damage->n_bytes = (size_t)(end + 1 - ret_damage->first);
 		keep(ret_damage);

@@ -2,6 +2,7 @@
 /* LAYER 3: region - where the cells of one cache lie */
 #include "region.h"
 
+#include "annotate.h"
 #include "bits.h"
 #include "check.h"
 #include "options.h"
@@ -31,7 +32,8 @@ choose_chunks(struct region *region)
 {
 	const struct geometry *geometry = &region->geometry;
 
-	region->in_units = cubby__granule_wants_units();
+	region->in_heap = cubby__annotate_searches();
+	region->in_units = !region->in_heap && cubby__granule_wants_units();
 	if (region->in_units) {
 		/* Shared granules hold no more in all; it sizes the table. */
 		region->max_cells = min_u64(region->max_cells,
@@ -72,6 +74,7 @@ reserve_range(struct region *region, uint64_t max_cells)
 	region->reserved_bytes = bytes;
 	region->segment = region->base;
 	region->segment_bytes = bytes;
+	cubby__annotate_roots(region->base, bytes, true);
 	if (region->want_huge_pages)
 		cubby__os_advise_huge(region->base, bytes, true);
 	return 0;
@@ -94,7 +97,7 @@ cubby__region_init(struct region *region, const struct geometry *geometry,
 	choose_chunks(region);
 	if (region->in_units)
 		return cubby__granule_has_units() ? 0 : -ENOMEM;
-	if (force_chunks)
+	if (force_chunks || region->in_heap)
 		return 0;
 	return reserve_range(region, max_cells);
 }
@@ -102,7 +105,10 @@ cubby__region_init(struct region *region, const struct geometry *geometry,
 static void
 give_chunk(struct region *region, char *chunk)
 {
-	if (region->in_units)
+	cubby__annotate_roots(chunk, region->chunk_bytes, false);
+	if (region->in_heap)
+		cubby__granule_give_heap(chunk);
+	else if (region->in_units)
 		cubby__granule_give_units(chunk, region->chunk_bytes);
 	else
 		cubby__granule_retire(chunk, region->chunk_bytes);
@@ -114,8 +120,11 @@ cubby__region_fini(struct region *region)
 	for (uint64_t i = 0; i < region->n_chunks; i++)
 		give_chunk(region, region_chunk(region, i));
 	cubby__side_fini(&region->chunks);
-	if (region->base != NULL)
+	if (region->base != NULL) {
+		cubby__annotate_roots(region->base, region->range_bytes,
+				      false);
 		cubby__granule_retire(region->base, region->range_bytes);
+	}
 	*region = (struct region){ .base = NULL };
 }
 
@@ -146,7 +155,9 @@ add_chunk(struct region *region)
 
 	if (err)
 		return err;
-	err = region->in_units ?
+	err = region->in_heap ?
+		      cubby__granule_take_heap(owner, &chunk) :
+	      region->in_units ?
 		      cubby__granule_take_units(region->chunk_bytes, owner,
 						&chunk) :
 		      cubby__granule_take(region->chunk_bytes, owner, &chunk);
@@ -157,6 +168,7 @@ add_chunk(struct region *region)
 	__atomic_store_n(&region->n_chunks, region->n_chunks + 1,
 			 __ATOMIC_RELEASE);
 	region->reserved_bytes += region->chunk_bytes;
+	cubby__annotate_roots(chunk, region->chunk_bytes, true);
 	region->segment = chunk;
 	/* What is behind the last cell is never used: do not commit it. */
 	region->segment_bytes = align_up(

@@ -18,6 +18,7 @@
  *	the range is full           a granule of 16 MiB
  *	CUBBY_OPTIONS=chunks        the same, with range_cells = 0
  *	4 GiB of budget or less     one slab, with range_cells = 0
+ *	memcheck is watching        a granule from malloc(), the same
  *
  * cells_per_chunk is the greatest power of two that fits, and at least one
  * slab's, so a slab never lies in two pieces.  Only the functions of this file
@@ -54,6 +55,7 @@ struct region {
 	uint64_t max_cells; /* in all; sizes what is reserved */
 	bool want_huge_pages;
 	bool in_units; /* chunks are slabs of shared granules */
+	bool in_heap;  /* and not mapped, but from malloc() */
 
 	/* The segment (range or chunk) that was opened last. */
 	char *segment;

@@ -215,6 +215,7 @@ cubby_reserve_alloc(struct cubby_reserve *reserve)
 	if (cubby__alloc_stages(reserve->cache, 1, &object, false) != 1)
 		return NULL;
 	set_count(reserve, n - 1);
+	reserve->objects[n - 1] = NULL; /* memcheck would find it there */
 	return object;
 }
 

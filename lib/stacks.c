@@ -12,6 +12,7 @@
 #define ARENA_BYTES ((size_t)16 << 20)
 #define N_HEADS ((uint32_t)1 << 14)
 #define PLACE_BYTES 8 /* places are counted in these */
+#define FRAMES_OF_TOOLS 3
 
 /* Of the C library, where it has one. */
 extern int backtrace(void **buffer, int size) WEAK_SYMBOL;
@@ -250,14 +251,28 @@ cubby__stacks_describe(struct text *text, const void *address)
 			   (unsigned long)((uintptr_t)address - base));
 }
 
-bool
-cubby__stacks_is_ours(const void *address)
+static bool
+is_ours(const void *address)
 {
 	const char *name = NULL, *our_name = NULL;
 	uintptr_t base, our_base;
 
 	return find_module(address, &name, &base) &&
-	       find_module((const void *)(uintptr_t)cubby__stacks_is_ours,
+	       find_module((const void *)(uintptr_t)cubby__stacks_n_ours,
 			   &our_name, &our_base) &&
 	       base == our_base && our_name != NULL && our_name[0] != '\0';
+}
+
+size_t
+cubby__stacks_n_ours(void *const *frames, size_t n_frames)
+{
+	size_t n = 0;
+
+	while (n < n_frames && n < FRAMES_OF_TOOLS && !is_ours(frames[n]))
+		n++;
+	if (n == n_frames || n == FRAMES_OF_TOOLS)
+		return 0;
+	while (n < n_frames && is_ours(frames[n]))
+		n++;
+	return n;
 }

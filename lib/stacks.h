@@ -43,7 +43,10 @@ size_t cubby__stacks_frames(uint32_t number, void *const **ret_frames);
 /* "/usr/bin/server+0x1b2c", or the address where nothing is known of it. */
 void cubby__stacks_describe(struct text *text, const void *address);
 
-/* Is it in this library, where that is a file of its own? */
-bool cubby__stacks_is_ours(const void *address);
+/*
+ * How many of the innermost frames are this library's, and of a tool that has put
+ * itself before the unwinder; 0 where the library is part of the program.
+ */
+size_t cubby__stacks_n_ours(void *const *frames, size_t n_frames);
 
 #endif /* CUBBY__STACKS_H */

@@ -119,6 +119,9 @@ static const char *const reasons[] = {
 		"the cache was created with CUBBY_CACHE_NO_MAGAZINES",
 	[CUBBY_FRONT_REASON_CELLS] = "cells above 64 KiB have no magazines",
 	[CUBBY_FRONT_REASON_CACHES] = "too many caches have magazines already",
+	[CUBBY_FRONT_REASON_MEMCHECK] =
+		"memcheck is watching, and its search for lost objects would "
+		"find old pointers in magazines",
 };
 
 const char *

@@ -87,7 +87,7 @@ static const char *
 lateness(const struct cubby_cache *cache, bool in_call)
 {
 	return cache != NULL && cache->front.block != 0 && !in_call ?
-		       " (freed earlier; with CUBBY_OPTIONS=front=none it is "
+		       " (freed earlier; with CUBBY_DEBUG=checks it is "
 		       "found in the call)" :
 		       "";
 }

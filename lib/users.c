@@ -82,13 +82,9 @@ write_frames(struct users *users, uint32_t stack)
 	char buffer[LINE_BYTES_MAX];
 	void *const *frames;
 	size_t n = cubby__stacks_frames(stack, &frames);
-	bool skips = true;
 	struct text text;
 
-	for (size_t i = 0; i < n; i++) {
-		skips = skips && cubby__stacks_is_ours(frames[i]);
-		if (skips)
-			continue;
+	for (size_t i = cubby__stacks_n_ours(frames, n); i < n; i++) {
 		cubby__text_init(&text, buffer, sizeof(buffer));
 		cubby__text_printf(&text, "cubby:     ");
 		cubby__stacks_describe(&text, frames[i]);
@@ -119,8 +115,10 @@ write_group(struct users *users, uint32_t stack)
 				 (NS_PER_S / 1000)));
 	cubby__text_printf(&text, ", the first at %p%s\n", group->first,
 			   stack != 0 ? ", allocated at" :
-					", allocated by nobody knows whom: "
-					"CUBBY_DEBUG=U");
+			   group->oldest_ns != 0 ?
+					", whose stack is not known" :
+					", allocated by nobody knows "
+					"whom: CUBBY_DEBUG=U");
 	write_text(users, &text);
 	write_frames(users, stack);
 }

@@ -11,9 +11,8 @@
  *     then a wrong pointer may be handed out again.  A cell that was freed
  *     twice may by then have two owners, and the report may name the innocent
  *     one.  CUBBY_DEBUG=all finds all of these (cubby/debug.h), the first two for
- *     certain in the call that does it; in a cache that nobody watches an
- *     overrun reaches the next object, and neither Valgrind nor
- *     AddressSanitizer sees into cells in this version.
+ *     certain in the call that does it, and so do Valgrind and the sanitizers.
+ *     In a cache that nobody watches an overrun reaches the next object.
  *   - cubby_alloc() does not clear memory and cubby_free() does not touch it:
  *     a new object holds whatever its cell's last object left there (zeroes,
  *     the first time).

@@ -34,16 +34,17 @@
  *	-       off        none of these
  *	        all        FZPU
  *	        quarantine=SIZE  cells that were freed wait, first in, first out,
- *	                         until so many bytes of them do (P finds more then)
- *	        fail-nth=N       the N-th allocation fails, once
+ *	                         until so many bytes of them do: P finds more
+ *	        fail-nth=N       the N-th allocation fails, once; not of a reserve
  *	        fail-every=N     each N-th fails
  *	        fail-ppm=N       of a million allocations N fail, by a sequence
  *	                         that is the same in each run
  *
  * Several words are joined by +, as in CUBBY_DEBUG=poison+quarantine=1M.  After a
  * comma come names of caches, in which * is any text and ? any character; without
- * them all caches are meant.  Blocks are separated by semicolons; the first that
- * names a cache counts, and otherwise the last that names none:
+ * them all caches are meant; names alone, as in ",conn*", ask for FZPU.  Blocks
+ * are separated by semicolons; the first that names a cache counts, and otherwise
+ * the last that names none:
  *
  *	CUBBY_DEBUG='FZ;FZPU,conn*,timer;-,log'
  *
@@ -86,7 +87,8 @@ CUBBY_API int64_t cubby_cache_validate(struct cubby_cache *cache);
  * Write who allocated what is live, most bytes first:
  *
  *	cubby: cache 'conn': 3 live objects of 120 bytes, 360 bytes in all
- *	cubby:   2 objects, 240 bytes, 12 to 1,203 ms old, the first at 0x7f...:
+ *	cubby:   2 objects, 240 bytes, 12 to 1203 ms old, the first at 0x7f...,
+ *	    allocated at
  *	cubby:     /usr/bin/server+0x1b2c
  *	cubby:     ...
  *

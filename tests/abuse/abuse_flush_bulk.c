@@ -5,8 +5,8 @@
  *
  * env: CUBBY_OPTIONS=misuse=continue
  * expect-exit: 0
- * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free \(freed earlier; with CUBBY_OPTIONS=front=none it is found in the call\); it was freed twice, or freed through a stale pointer
- * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache \(freed earlier; with CUBBY_OPTIONS=front=none it is found in the call\); free what cubby_alloc\(\) returned, once, before its cache is destroyed
+ * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free \(freed earlier; with CUBBY_DEBUG=checks it is found in the call\); it was freed twice, or freed through a stale pointer
+ * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache \(freed earlier; with CUBBY_DEBUG=checks it is found in the call\); free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */
 #include "abuse.h"
 

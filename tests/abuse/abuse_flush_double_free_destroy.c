@@ -3,7 +3,7 @@
  * Freed twice into a magazine: found by destroy, which empties it.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free \(freed earlier; with CUBBY_OPTIONS=front=none it is found in the call\); it was freed twice, or freed through a stale pointer
+ * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free \(freed earlier; with CUBBY_DEBUG=checks it is found in the call\); it was freed twice, or freed through a stale pointer
  */
 #include "abuse.h"
 

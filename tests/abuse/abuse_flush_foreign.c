@@ -3,7 +3,7 @@
  * A pointer to the stack is put into a magazine: found by shrink.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache \(freed earlier; with CUBBY_OPTIONS=front=none it is found in the call\); free what cubby_alloc\(\) returned, once, before its cache is destroyed
+ * expect-stderr: cubby: foreign-free: cache 'truck': 0x[0-9a-f]+ lies in no cache \(freed earlier; with CUBBY_DEBUG=checks it is found in the call\); free what cubby_alloc\(\) returned, once, before its cache is destroyed
  */
 #include "abuse.h"
 

@@ -3,7 +3,7 @@
  * A pointer into an object is put into a magazine: found by shrink.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: interior-free: cache 'truck': 0x[0-9a-f]+ is 8 bytes into object 0x[0-9a-f]+ \(cell 0\) \(freed earlier; with CUBBY_OPTIONS=front=none it is found in the call\); free the pointer that cubby_alloc\(\) returned
+ * expect-stderr: cubby: interior-free: cache 'truck': 0x[0-9a-f]+ is 8 bytes into object 0x[0-9a-f]+ \(cell 0\) \(freed earlier; with CUBBY_DEBUG=checks it is found in the call\); free the pointer that cubby_alloc\(\) returned
  */
 #include "abuse.h"
 

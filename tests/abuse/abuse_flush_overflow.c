@@ -3,7 +3,7 @@
  * Every object freed twice: found without being asked, by the first flush.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell [0-9]+\) is already free \(freed earlier; with CUBBY_OPTIONS=front=none it is found in the call\); it was freed twice, or freed through a stale pointer
+ * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell [0-9]+\) is already free \(freed earlier; with CUBBY_DEBUG=checks it is found in the call\); it was freed twice, or freed through a stale pointer
  */
 #include "abuse.h"
 

@@ -3,7 +3,7 @@
  * An object is put into a magazine of another cache: found by shrink.
  *
  * expect-signal: SIGABRT
- * expect-stderr: cubby: wrong-cache: cache 'truck': 0x[0-9a-f]+ belongs to cache 'bus' \(freed earlier; with CUBBY_OPTIONS=front=none it is found in the call\); free it there, or with cubby_free_any\(\)
+ * expect-stderr: cubby: wrong-cache: cache 'truck': 0x[0-9a-f]+ belongs to cache 'bus' \(freed earlier; with CUBBY_DEBUG=checks it is found in the call\); free it there, or with cubby_free_any\(\)
  */
 #include "abuse.h"
 

@@ -41,6 +41,7 @@ has_rcu=no
 	echo "$prefix/bin/cubby-symbolize"
 	echo "$prefix/share/cubby/memcheck.supp"
 	echo "$prefix/share/cubby/rcu.supp"
+	echo "$prefix/share/cubby/valgrind.supp"
 	for file in libcubby.a libcubby.so "$soname" "libcubby.so.$version" \
 		pkgconfig/cubby.pc cmake/cubby/cubby-config.cmake \
 		cmake/cubby/cubby-config-version.cmake; do

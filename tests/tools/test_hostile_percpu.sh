@@ -114,7 +114,7 @@ fi
 # Emulators, which know no restartable sequences.
 no_rseq="thread (c-library|no-rseq|not-registered|no-membarrier)"
 if command -v valgrind > /dev/null; then
-	expect "$no_rseq" valgrind -q "${modes[0]}" 2
+	expect "$no_rseq" env CUBBY_OPTIONS=annotate=off valgrind -q "${modes[0]}" 2
 else
 	leave_out "valgrind"
 fi

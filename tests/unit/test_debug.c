@@ -4,149 +4,7 @@
  * and repaired; in every sort of cache.  Reports are counted, as the kernel's
  * tests of its own allocator do, and the number is asserted.
  */
-#include "unit/fake_flavor.h"
-#include "unit/with_cache.h"
-
-#include "support/oracle.h"
-
-#include <fcntl.h>
-#include <pthread.h>
-
-#define N_OBJECTS 300
-#define OBJECT_BYTES 40
-#define FZPU                                                                  \
-	(CUBBY_DEBUG_CHECKS | CUBBY_DEBUG_RED_ZONE | CUBBY_DEBUG_POISON |     \
-	 CUBBY_DEBUG_USER)
-#define FZP (FZPU & ~CUBBY_DEBUG_USER)
-
-/* --------------------------------- reports ------------------------------- */
-
-static uint32_t last_code;
-static char last_text[1024];
-static uint64_t n_before;
-
-static void
-keep_report(const struct cubby_misuse *misuse, void *context)
-{
-	(void)context;
-	last_code = misuse->code;
-	snprintf(last_text, sizeof(last_text), "%s", misuse->text);
-}
-
-/* Since the last call. */
-static uint64_t
-n_reports(void)
-{
-	uint64_t n = cubby_misuse_count() - n_before;
-
-	n_before += n;
-	return n;
-}
-
-#define assert_reported(code)                                                 \
-	do {                                                                  \
-		assert_int_equal(n_reports(), 1);                             \
-		assert_int_equal(last_code, code);                            \
-	} while (0)
-#define assert_no_report() assert_int_equal(n_reports(), 0)
-
-/* ---------------------------------- caches ------------------------------- */
-
-static struct cubby_cache *cache;
-static unsigned n_ctor, n_dtor;
-
-static int
-count_ctor(void *object, void *context)
-{
-	(void)context;
-	memset(object, 0x77, 8);
-	__atomic_add_fetch(&n_ctor, 1, __ATOMIC_RELAXED);
-	return 0;
-}
-
-static void
-count_dtor(void *object, void *context)
-{
-	(void)object, (void)context;
-	__atomic_add_fetch(&n_dtor, 1, __ATOMIC_RELAXED);
-}
-
-static int
-init_it(void *object, void *context)
-{
-	(void)context;
-	memset(object, 0x33, OBJECT_BYTES);
-	return 0;
-}
-
-struct sort {
-	const char *name;
-	struct cubby_cache_attr attr;
-	bool keeps_bytes; /* no poison */
-};
-
-#define SORT(name, keeps, ...)                                                \
-	{                                                                     \
-		name,                                                         \
-			{ .attr_bytes = sizeof(struct cubby_cache_attr),      \
-			  ##__VA_ARGS__ },                                    \
-			keeps                                                 \
-	}
-
-static const struct sort sorts[] = {
-	SORT("plain", false),
-	SORT("direct", false, .flags = CUBBY_CACHE_NO_MAGAZINES),
-	SORT("called", false, .ctor = count_ctor, .dtor = count_dtor),
-	SORT("called_direct", false, .ctor = count_ctor, .dtor = count_dtor,
-	     .flags = CUBBY_CACHE_NO_MAGAZINES),
-	SORT("init", true, .init = init_it),
-	SORT("strong", false, .weak = CUBBY_WEAK_STRONG),
-	SORT("reuse", true, .weak = CUBBY_WEAK_REUSE, .dtor = count_dtor),
-	SORT("rcu", false, .weak = CUBBY_WEAK_RCU, .rcu = &fake_flavor,
-	     .reclaim = CUBBY_RECLAIM_POLL),
-	SORT("rcu_direct", false, .weak = CUBBY_WEAK_RCU, .rcu = &fake_flavor,
-	     .reclaim = CUBBY_RECLAIM_POLL, .flags = CUBBY_CACHE_NO_MAGAZINES),
-	SORT("rcu_strong_called", false, .weak = CUBBY_WEAK_RCU,
-	     .is_strong = 1, .rcu = &fake_flavor,
-	     .reclaim = CUBBY_RECLAIM_POLL, .dtor = count_dtor),
-	SORT("rcu_called_direct", false, .rcu = &fake_flavor,
-	     .reclaim = CUBBY_RECLAIM_POLL, .dtor = count_dtor,
-	     .flags = CUBBY_CACHE_NO_MAGAZINES),
-};
-
-#define N_SORTS (sizeof(sorts) / sizeof(sorts[0]))
-
-static void
-begin(const struct sort *sort, uint64_t debug, uint64_t quarantine_bytes)
-{
-	struct cubby_cache_attr attr = sort->attr;
-
-	fake_begin(0);
-	n_ctor = n_dtor = 0;
-	attr.debug = debug;
-	attr.quarantine_bytes = quarantine_bytes;
-	cache = make_cache_named("conn", OBJECT_BYTES, &attr);
-	n_reports();
-}
-
-/* Nothing waits any more, and nothing is damaged. */
-static void
-end(void)
-{
-	assert_ok(cubby_rcu_barrier(cache));
-	assert_int_equal(cubby_cache_validate(cache), 0);
-	stats_of(cache);
-	drop_cache(cache);
-	assert_no_report();
-}
-
-/* Dead and waited for, so that its cell is free. */
-static void
-free_now(void *object)
-{
-	cubby_free(cache, object);
-	assert_ok(cubby_rcu_barrier(cache));
-}
+#include "unit/with_watch.h"
 
 /* --------------------------------- red zones ----------------------------- */
 
@@ -362,6 +220,9 @@ objects_of_handles_die_once(void **state)
 		cubby_ref_put(cache, object);
 		assert_ok(cubby_rcu_barrier(cache));
 		assert_reported(CUBBY_MISUSE_RED_ZONE);
+		cubby_ref_put(cache, object);
+		assert_reported(CUBBY_MISUSE_DOUBLE_FREE);
+		assert_int_equal(stats_of(cache).n_live, 0);
 	}
 	end();
 }
@@ -383,7 +244,10 @@ quarantine_gives_back_first_in_first_out(void **state)
 	for (size_t i = 0; i < N_OBJECTS; i++)
 		objects[i] = must_alloc(cache);
 	for (size_t i = 0; i < N_OBJECTS; i++) {
-		cubby_free(cache, objects[i]);
+		if (sort->attr.rcu != NULL && i % 2)
+			cubby_free_rcu(cache, objects[i]);
+		else
+			cubby_free(cache, objects[i]);
 		assert_int_equal(cubby_is_live(cache, objects[i]), 0);
 	}
 	assert_ok(cubby_rcu_barrier(cache));
@@ -493,6 +357,24 @@ allocations_fail_as_asked(void **state)
 	assert_int_equal(stats_of(cache).n_live, 0);
 	assert_ok(cubby_alloc_bulk(cache, 64, objects));
 	cubby_free_bulk(cache, 64, objects);
+	drop_cache(cache);
+}
+
+/* What was set aside is not refused. */
+static void
+reserves_do_not_fail(void **state)
+{
+	struct cubby_reserve *reserve;
+
+	(void)state;
+	cache = make_cache(OBJECT_BYTES, &CUBBY_CACHE_ATTR(.fail_every = 1));
+	assert_ok(cubby_reserve_create(&reserve, cache, 4));
+	for (size_t i = 0; i < 4; i++)
+		cubby_free(cache, cubby_reserve_alloc(reserve));
+	assert_null(cubby_reserve_alloc(reserve));
+	assert_null(cubby_alloc(cache));
+	assert_int_equal(stats_of(cache).n_failed, 1);
+	cubby_reserve_destroy(reserve);
 	drop_cache(cache);
 }
 
@@ -628,97 +510,6 @@ attributes_are_checked(void **state)
 	drop_cache(cache);
 }
 
-/* ---------------------------------- threads ------------------------------ */
-
-#define N_THREADS 6
-
-static void *
-churn(void *argument)
-{
-	uint64_t seed = (uintptr_t)argument;
-	char *mine[32] = { NULL };
-
-	for (size_t i = 0; i < scaled(4000); i++) {
-		size_t which = random_below(&seed, 32);
-
-		if (mine[which] != NULL) {
-			for (size_t j = 8; j < OBJECT_BYTES; j++)
-				if (mine[which][j] !=
-				    (char)(uintptr_t)argument)
-					abort();
-			cubby_free(cache, mine[which]);
-			mine[which] = NULL;
-			continue;
-		}
-		mine[which] = cubby_alloc(cache);
-		if (mine[which] != NULL)
-			memset(mine[which], (int)(uintptr_t)argument,
-			       OBJECT_BYTES);
-		if (i % 512 == 0 && cubby_cache_validate(cache) > 0)
-			abort();
-	}
-	for (size_t i = 0; i < 32; i++)
-		cubby_free(cache, mine[i]);
-	return NULL;
-}
-
-static void
-threads_that_do_nothing_wrong_are_not_reported(void **state)
-{
-	pthread_t threads[N_THREADS];
-
-	begin(*state, FZPU, 4096);
-	for (size_t i = 0; i < N_THREADS; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, churn,
-						(void *)(i + 1)),
-				 0);
-	for (size_t i = 0; i < N_THREADS; i++)
-		pthread_join(threads[i], NULL);
-	assert_int_equal(stats_of(cache).n_live, 0);
-	end();
-}
-
-static void
-child_of_a_fork_goes_on(void **state)
-{
-	char *objects[N_OBJECTS];
-	pid_t pid;
-
-	begin(*state, FZPU, 4096);
-	for (size_t i = 0; i < N_OBJECTS; i++)
-		objects[i] = must_alloc(cache);
-	for (size_t i = 0; i < N_OBJECTS / 2; i++)
-		cubby_free(cache, objects[i]);
-	fflush(NULL);
-	pid = fork();
-	for (size_t i = N_OBJECTS / 2; i < N_OBJECTS; i++)
-		cubby_free(cache, objects[i]);
-	if (pid == 0) {
-		fake_begin(0);
-		if (cubby_rcu_barrier(cache) != 0 ||
-		    cubby_cache_validate(cache) != 0 || n_reports() != 0 ||
-		    cubby_cache_destroy(cache) != 0)
-			_exit(1);
-		_exit(0);
-	}
-	assert_int_equal(test_wait_child(pid, 20), 0);
-	end();
-}
-
-#define IN_SORTS(function)                                                    \
-	for (size_t i = 0; i < N_SORTS; i++) {                                \
-		snprintf(names[n], sizeof(names[n]), "%s_%s", #function,      \
-			 sorts[i].name);                                      \
-		tests[n] = (struct CMUnitTest){ names[n], function, NULL,     \
-						NULL, (void *)&sorts[i] };    \
-		n++;                                                          \
-	}
-#define ONCE(function)                                                        \
-	tests[n++] = (struct CMUnitTest)                                      \
-	{                                                                     \
-#function, function, NULL, NULL, (void *)&sorts[0]            \
-	}
-
 int
 main(void)
 {
@@ -744,11 +535,10 @@ main(void)
 	IN_SORTS(quarantine_gives_back_first_in_first_out);
 	IN_SORTS(quarantine_is_given_up_for_an_allocation);
 	ONCE(allocations_fail_as_asked);
+	ONCE(reserves_do_not_fail);
 	ONCE(cells_of_refused_objects_are_free);
 	ONCE(users_are_told_by_their_stacks);
 	ONCE(users_that_nobody_knows_are_counted);
 	ONCE(attributes_are_checked);
-	IN_SORTS(threads_that_do_nothing_wrong_are_not_reported);
-	IN_SORTS(child_of_a_fork_goes_on);
 	return _cmocka_run_group_tests("debug", tests, n, NULL, NULL);
 }

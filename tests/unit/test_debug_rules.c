@@ -72,7 +72,9 @@ the_first_block_that_names_a_cache_counts(void **state)
 	assert_int_equal(rules_of(text, "other").flags, T);
 	assert_int_equal(rules_of(text, "log").flags, 0);
 	assert_true(rules_of(text, "log").is_off);
-	assert_int_equal(rules_of(",conn", "conn").flags, 0);
+	/* As in the kernel: names alone mean all. */
+	assert_int_equal(rules_of(",conn", "conn").flags, F | Z | P | U);
+	assert_int_equal(rules_of(",conn", "log").flags, 0);
 }
 
 static void
@@ -106,6 +108,8 @@ what_is_not_understood_is_ignored_and_said(void **state)
 		{ "quarantine=x+P", 1, P },
 		{ "=", 1, 0 },
 		{ "a;b;c", 3, 0 },
+		{ "F, conn", 1, 0 },
+		{ "F,log in,conn", 1, F },
 	};
 
 	(void)state;

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mistakes [WHAT]: one mistake, or none, with objects of malloc() or, compiled with
+ * -DWITH_CUBBY, of Cubby.  What a tool says of it must be the same.
+ */
+#include <cubby/cubby.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NODE_BYTES 40
+#define N_MANY 1000
+#define N_THREADS 4
+
+struct node {
+	struct node *next;
+	char bytes[NODE_BYTES - sizeof(struct node *)];
+};
+
+static struct cubby_cache *cache;
+static int races;
+static struct node *shared;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct node *handed; /* under the lock */
+static pthread_barrier_t together;
+
+#ifdef WITH_CUBBY
+#define ALLOC() cubby_alloc(cache)
+#define FREE(node) cubby_free(cache, node)
+#else
+#define ALLOC() malloc(sizeof(struct node))
+#define FREE(node) free(node)
+#endif
+
+static __attribute__((noinline)) struct node *
+make(void)
+{
+	return ALLOC();
+}
+
+static __attribute__((noinline)) void
+drop(struct node *node)
+{
+	FREE(node);
+}
+
+static __attribute__((noinline)) void
+lose_a_list(size_t n)
+{
+	struct node *first = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct node *node = make();
+
+		memset(node, 0, sizeof(*node));
+		node->next = first;
+		first = node;
+	}
+}
+
+/* No old pointer is left where a search would find it. */
+static __attribute__((noinline)) void
+wipe_stack(void)
+{
+	char bytes[8192];
+
+	memset(bytes, 0, sizeof(bytes));
+	__asm__ volatile("" ::"r"(bytes) : "memory");
+}
+
+/* Objects pass from thread to thread, as they should. */
+static void *
+work(void *unused)
+{
+	(void)unused;
+	for (int i = 0; i < 200; i++) {
+		struct node *node = make(), *other;
+
+		memset(node, i, sizeof(*node));
+		pthread_mutex_lock(&lock);
+		other = handed;
+		handed = node;
+		pthread_mutex_unlock(&lock);
+		if (other != NULL) {
+			other->bytes[0]++;
+			drop(other);
+		}
+	}
+	pthread_barrier_wait(&together);
+	if (races)
+		shared->bytes[1]++;
+	return NULL;
+}
+
+static void
+work_together(void)
+{
+	pthread_t threads[N_THREADS];
+
+	shared = make();
+	memset(shared, 0, sizeof(*shared));
+	pthread_barrier_init(&together, NULL, N_THREADS);
+	for (int i = 0; i < N_THREADS; i++)
+		pthread_create(&threads[i], NULL, work, NULL);
+	for (int i = 0; i < N_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	drop(handed);
+	drop(shared);
+}
+
+static void
+use_many(void)
+{
+	static struct node *many[N_MANY];
+
+	for (size_t i = 0; i < N_MANY; i++)
+		many[i] = make();
+	for (size_t i = 0; i < N_MANY; i++)
+		drop(many[i]);
+}
+
+/* What only an object refers to is not lost. */
+static void
+keep_in_an_object(void)
+{
+	struct node *node = make();
+	char *text = malloc(333);
+
+	memcpy(&node->next, &text, sizeof(text));
+	shared = node;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "nothing";
+	struct node *a, *b;
+
+	if (cubby_cache_create_sized(&cache, "node", NODE_BYTES, 0, NULL) != 0)
+		return 1;
+	a = make();
+	b = make();
+	memset(a, 1, sizeof(*a));
+	memset(b, 1, sizeof(*b));
+	if (strcmp(what, "behind") == 0)
+		((char *)a)[NODE_BYTES] = 1;
+	if (strcmp(what, "before") == 0)
+		((volatile char *)a)[-1] = 1;
+	drop(b);
+	if (strcmp(what, "after-free") == 0)
+		printf("%d\n", b->bytes[3]);
+	if (strcmp(what, "twice") == 0)
+		drop(b);
+	b = make();
+	if (strcmp(what, "uninitialised") == 0 && b->bytes[7])
+		puts("once");
+	drop(b);
+	if (strcmp(what, "lost") == 0)
+		lose_a_list(10);
+	if (strcmp(what, "many") == 0)
+		use_many();
+	if (strcmp(what, "kept") == 0)
+		keep_in_an_object();
+	races = strcmp(what, "race") == 0;
+	if (races || strcmp(what, "threads") == 0)
+		work_together();
+	drop(a);
+	a = b = NULL;
+	wipe_stack();
+	return 0;
+}

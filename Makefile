@@ -4,7 +4,7 @@
 # $(O), which is build/$(VARIANT).
 #
 # Yours to set: CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS, DESTDIR prefix bindir
-# libdir includedir datadir, O, V=1 (show commands), WERROR=1, T=name, JOBS.
+# libdir includedir datadir mandir, O, V=1 (show commands), WERROR=1, T=name, JOBS.
 
 VARIANT ?= release
 O ?= build/$(VARIANT)
@@ -16,6 +16,7 @@ bindir ?= $(prefix)/bin
 libdir ?= $(prefix)/lib
 includedir ?= $(prefix)/include
 datadir ?= $(prefix)/share
+mandir ?= $(datadir)/man
 pkgconfigdir ?= $(libdir)/pkgconfig
 cmakedir ?= $(libdir)/cmake/cubby
 INSTALL ?= install
@@ -495,6 +496,7 @@ DEFINES := $(VARIANT_CPPFLAGS_$(VARIANT))
 no :=
 one_space := $(no) $(no)
 TOOLS := $(sort $(wildcard lib/tools/*))
+PAGES := $(sort $(wildcard docs/man/*.7))
 SUPPRESSIONS := $(sort $(wildcard tests/support/*.supp))
 $(FILLED_IN): $(O)/%: lib/%.in include/cubby/base.h FORCE
 	$(fill_in)
@@ -518,8 +520,9 @@ endef
 install: lib $(FILLED_IN) $(if $(WITH_RCU),install-rcu)
 	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
 		$(DESTDIR)$(cmakedir) $(DESTDIR)$(datadir)/cubby \
-		$(DESTDIR)$(bindir)
+		$(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man7
 	$(if $(TOOLS),$(INSTALL) -m 755 $(TOOLS) $(DESTDIR)$(bindir))
+	$(if $(PAGES),$(INSTALL) -m 644 $(PAGES) $(DESTDIR)$(mandir)/man7)
 	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(libdir)
 	$(INSTALL) -m 755 $(SHARED_REAL) $(DESTDIR)$(libdir)
 	ln -sf $(notdir $(SHARED_REAL)) $(DESTDIR)$(libdir)/$(SONAME)
@@ -553,6 +556,7 @@ uninstall:
 		$(CMAKE_FILES:%=$(DESTDIR)$(cmakedir)/%) \
 		$(SUPPRESSIONS:tests/support/%=$(DESTDIR)$(datadir)/cubby/%) \
 		$(TOOLS:lib/tools/%=$(DESTDIR)$(bindir)/%) \
+		$(PAGES:docs/man/%=$(DESTDIR)$(mandir)/man7/%) \
 		$(patsubst include/%,$(DESTDIR)$(includedir)/%,$(LIB_HDR) $(RCU_HDR))
 	rmdir $(DESTDIR)$(includedir)/cubby/inline \
 		$(DESTDIR)$(includedir)/cubby $(DESTDIR)$(cmakedir) \

@@ -64,9 +64,13 @@ cubby__reserve_for_each(struct cubby_cache *cache,
 	for (; reserve != NULL; reserve = reserve->next) {
 		uint64_t n = count_of(reserve);
 
-		for (uint64_t i = 0; i < n; i++)
-			visit(context, __atomic_load_n(&reserve->objects[i],
-						       __ATOMIC_RELAXED));
+		for (uint64_t i = 0; i < n; i++) {
+			const void *object = __atomic_load_n(
+				&reserve->objects[i], __ATOMIC_RELAXED);
+
+			if (object != NULL) /* it is being popped */
+				visit(context, object);
+		}
 	}
 }
 
@@ -215,7 +219,10 @@ cubby_reserve_alloc(struct cubby_reserve *reserve)
 	if (cubby__alloc_stages(reserve->cache, 1, &object, false) != 1)
 		return NULL;
 	set_count(reserve, n - 1);
-	reserve->objects[n - 1] = NULL; /* memcheck would find it there */
+	/* memcheck's search for lost objects would find it there. */
+	if (unlikely(reserve->cache->debug != NULL))
+		__atomic_store_n(&reserve->objects[n - 1], NULL,
+				 __ATOMIC_RELAXED);
 	return object;
 }
 

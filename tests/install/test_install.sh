@@ -39,6 +39,7 @@ has_rcu=no
 	(cd include && find cubby -name '*.h' ! -name rcu.h) |
 		sed "s|^|$prefix/include/|"
 	echo "$prefix/bin/cubby-symbolize"
+	echo "$prefix/share/man/man7/cubby-debug.7"
 	echo "$prefix/share/cubby/memcheck.supp"
 	echo "$prefix/share/cubby/rcu.supp"
 	echo "$prefix/share/cubby/valgrind.supp"

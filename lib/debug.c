@@ -127,6 +127,16 @@ add_sides(struct cubby_cache *cache, struct debug_cache *debug)
 	return err;
 }
 
+/* Not again: the program may have a callback of its own. */
+static void
+describe_once(void)
+{
+	static uint32_t is_set;
+
+	if (__atomic_exchange_n(&is_set, 1, __ATOMIC_RELAXED) == 0)
+		cubby__annotate_set_callback(cubby__finding_describe);
+}
+
 int
 cubby__debug_init(struct cubby_cache *cache, const struct debug_rules *rules)
 {
@@ -164,7 +174,7 @@ cubby__debug_init(struct cubby_cache *cache, const struct debug_rules *rules)
 			       cache->init == NULL && cache->fini == NULL &&
 			       cache->weak.mode != CUBBY_WEAK_REUSE;
 	if (rules->annotates)
-		cubby__annotate_set_callback(cubby__finding_describe);
+		describe_once();
 	cache->debug = debug;
 	cache->alloc_stages[ALLOC_DEBUG] = cubby__debug_stage_alloc;
 	cache->free_stages[FREE_DEBUG] = cubby__debug_stage_free;

@@ -102,10 +102,22 @@ cubby__region_init(struct region *region, const struct geometry *geometry,
 	return reserve_range(region, max_cells);
 }
 
+/* Whoever has these addresses next may touch them. */
+static void
+tell_end(const struct region *region, char *start, uint64_t bytes)
+{
+	cubby__annotate_roots(start, bytes, false);
+	if (cubby__annotate_accesses())
+		cubby__annotate_access(
+			start, start == region->segment ?
+				       region->segment_committed_bytes :
+				       bytes);
+}
+
 static void
 give_chunk(struct region *region, char *chunk)
 {
-	cubby__annotate_roots(chunk, region->chunk_bytes, false);
+	tell_end(region, chunk, region->chunk_bytes);
 	if (region->in_heap)
 		cubby__granule_give_heap(chunk);
 	else if (region->in_units)
@@ -121,8 +133,7 @@ cubby__region_fini(struct region *region)
 		give_chunk(region, region_chunk(region, i));
 	cubby__side_fini(&region->chunks);
 	if (region->base != NULL) {
-		cubby__annotate_roots(region->base, region->range_bytes,
-				      false);
+		tell_end(region, region->base, region->range_bytes);
 		cubby__granule_retire(region->base, region->range_bytes);
 	}
 	*region = (struct region){ .base = NULL };

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define NODE_BYTES 40
 #define N_MANY 1000
@@ -121,6 +122,37 @@ use_many(void)
 		drop(many[i]);
 }
 
+/* What a destroyed cache had is anybody's, when its addresses are free again. */
+static void
+destroy_many(void)
+{
+	char *first = NULL, *page = MAP_FAILED;
+
+	for (int i = 0; i < 200 && page == MAP_FAILED; i++) {
+		struct cubby_cache *other;
+		char *object;
+
+		if (cubby_cache_create_sized(&other, "other", 24, 0, NULL) !=
+		    0)
+			abort();
+		object = cubby_alloc(other);
+		object[0] = 1;
+		cubby_free(other, object);
+		if (cubby_cache_destroy(other) != 0)
+			abort();
+		if (first == NULL)
+			first = object;
+		page = mmap((char *)((uintptr_t)first & ~(uintptr_t)4095),
+			    4096, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+			    -1, 0);
+	}
+	if (page == MAP_FAILED)
+		fprintf(stderr, "its addresses are not free\n");
+	else
+		first[0] = page[0] + 1;
+}
+
 /* What only an object refers to is not lost. */
 static void
 keep_in_an_object(void)
@@ -161,6 +193,8 @@ main(int argc, char **argv)
 		lose_a_list(10);
 	if (strcmp(what, "many") == 0)
 		use_many();
+	if (strcmp(what, "again") == 0)
+		destroy_many();
 	if (strcmp(what, "kept") == 0)
 		keep_in_an_object();
 	races = strcmp(what, "race") == 0;

@@ -56,7 +56,7 @@ expect_said() { # NAME WHAT REGEX...
 }
 
 if compile asan gcc -fsanitize=address; then
-	for what in nothing many threads; do
+	for what in nothing many threads again; do
 		expect_silent asan $what
 	done
 	object="object 0x[0-9a-f]+ \(cell [0-9]+, 40 bytes\) of cache 'node'"

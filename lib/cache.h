@@ -530,8 +530,6 @@ void cubby__quiesce_count(const struct cubby_cache *cache,
 			  struct idle_counts *ret_counts);
 uint64_t cubby__quiesce_count_young(const struct cubby_cache *cache);
 
-/* Cells that are in use but not live, whatever they are. */
-uint64_t cubby__quiesce_n_live(struct cubby_cache *cache);
 void cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults);
 size_t cubby__quiesce_verify(struct cubby_cache *cache, struct text *first);
 

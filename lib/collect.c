@@ -137,11 +137,11 @@ end(struct cubby_cache *cache, void *object)
 }
 
 /*
- * dtor for the cells of a sheaf, from where it was left; a fork child sees how
+ * End the objects of a sheaf, from where it was left; a fork child sees how
  * far it came.  false: it stopped before the end, for the program exits.
  */
 static bool
-run_dtor(struct cubby_cache *cache, uint32_t number)
+end_sheaf(struct cubby_cache *cache, uint32_t number)
 {
 	struct magazine *it = magazine(number);
 	void **objects = magazine_cells(it);
@@ -193,7 +193,7 @@ reclaim_sheaves(struct cubby_cache *cache, unsigned *n_sheaves,
 	unsigned n = 0;
 
 	while (n < *n_sheaves &&
-	       (!has_end(cache) || run_dtor(cache, numbers[n])))
+	       (!has_end(cache) || end_sheaf(cache, numbers[n])))
 		n++;
 	*n_sheaves = n;
 	cubby__lock_acquire(&cache->lock, &saved);

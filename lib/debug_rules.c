@@ -165,18 +165,14 @@ has_blank(struct piece piece)
 static COLD void
 report_refused(struct piece piece)
 {
-	char buffer[512], copy[64];
+	char buffer[512];
 	struct text line;
-	size_t n_bytes = min_u64(piece.n_bytes, sizeof(copy) - 1);
 
-	memcpy(copy, piece.start, n_bytes);
-	copy[n_bytes] = '\0';
 	cubby__text_init(&line, buffer, sizeof(buffer));
-	cubby__text_printf(
-		&line,
-		"cubby: CUBBY_DEBUG: '%s' is ignored; known are the "
-		"letters FZPUTO-, and",
-		copy);
+	cubby__text_printf(&line, "cubby: CUBBY_DEBUG: '");
+	cubby__piece_put(&line, piece);
+	cubby__text_printf(&line, "' is ignored; known are the letters "
+				  "FZPUTO-, and");
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		cubby__text_printf(&line, " %s%s", words[i].word,
 				   words[i].value_offset != 0 ? "=N" : "");

@@ -79,17 +79,13 @@ static COLD void
 report_refused(struct piece piece)
 {
 	char buffer[512];
-	char copy[64];
 	struct text line;
 	const struct option_row *row;
-	size_t n_bytes = min_u64(piece.n_bytes, sizeof(copy) - 1);
 
-	memcpy(copy, piece.start, n_bytes);
-	copy[n_bytes] = '\0';
 	cubby__text_init(&line, buffer, sizeof(buffer));
-	cubby__text_printf(&line,
-			   "cubby: CUBBY_OPTIONS: '%s' is ignored; known are",
-			   copy);
+	cubby__text_printf(&line, "cubby: CUBBY_OPTIONS: '");
+	cubby__piece_put(&line, piece);
+	cubby__text_printf(&line, "' is ignored; known are");
 	TABLE_FOR_EACH (row, options)
 		put_row(&line, row);
 	cubby__text_printf(&line, "\n");

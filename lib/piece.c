@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define BYTES_PUT_MAX 63
+
 bool
 cubby__piece_is(struct piece piece, const char *word)
 {
@@ -72,6 +74,13 @@ cubby__piece_number(struct piece piece, uint64_t *ret_number)
 		return false;
 	*ret_number = number << shift;
 	return true;
+}
+
+void
+cubby__piece_put(struct text *text, struct piece piece)
+{
+	for (size_t i = 0; i < piece.n_bytes && i < BYTES_PUT_MAX; i++)
+		cubby__text_printf(text, "%c", piece.start[i]);
 }
 
 bool

@@ -4,6 +4,7 @@
 #define CUBBY__PIECE_H
 
 #include "compiler.h"
+#include "text.h"
 
 /* Not NUL-terminated. */
 struct piece {
@@ -18,6 +19,9 @@ struct piece cubby__piece_cut(struct piece *text, char separator);
 
 /* "17", "64K": K, M, G, T are powers of 2.  false, and unchanged. */
 bool cubby__piece_number(struct piece piece, uint64_t *ret_number);
+
+/* Append it, or its first 63 bytes. */
+void cubby__piece_put(struct text *text, struct piece piece);
 
 /* In the pattern * is any text and ? any character. */
 bool cubby__piece_matches(struct piece pattern, const char *text);

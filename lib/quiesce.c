@@ -243,24 +243,6 @@ cubby__quiesce_count(const struct cubby_cache *cache,
 	ret_counts->waiting = cubby__debug_count(cache);
 }
 
-uint64_t
-cubby__quiesce_n_live(struct cubby_cache *cache)
-{
-	struct idle_counts idle;
-	sigset_t saved;
-	uint64_t n;
-	int err = cubby__quiesce_begin(cache, &saved);
-
-	if (err)
-		return cache->slabs.n_live;
-	cubby__quiesce_count(cache, &idle);
-	n = cache->slabs.n_live - idle.in_blocks - idle.in_depot -
-	    idle.preparing - idle.reserved - idle.retired - idle.waiting -
-	    cubby__defer_count(cache);
-	cubby__quiesce_end(cache, &saved);
-	return n;
-}
-
 /* --------------------------------- taking back ---------------------------- */
 
 static void

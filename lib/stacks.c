@@ -25,7 +25,7 @@ struct stack {
 	void *frames[];
 };
 
-static char *arena;         /* heads, then stacks */
+static char *arena;         /* heads, places, stacks */
 static uint64_t used_bytes; /* of it; may run beyond its end */
 static uint32_t n_numbers;  /* given */
 static char program[512];   /* its path */

@@ -3,13 +3,13 @@
  * LAYER 1: stacks - call stacks, each kept once
  *
  * A stack is a number.  Equal stacks have equal numbers, counted from 1, and are
- * for ever.  They lie one after another in one mapping, and are found by their
- * hash in chains of a table in front of them:
+ * for ever.  They lie one after another in one mapping, behind two tables: chains by
+ * their hash, in which they are looked for, and where each number's is:
  *
- *	0          16 KiB * 4                        16 MiB
- *	+----------+-------+-------+---------+------+
- *	| heads    | stack | stack | ...     |      |
- *	+----------+-------+-------+---------+------+
+ *	0        64 KiB    320 KiB                            16 MiB
+ *	+--------+---------+-------+-------+----------------+
+ *	| heads  | places  | stack | stack | ...            |
+ *	+--------+---------+-------+-------+----------------+
  *
  * The chains are lock-free and only grow: who finds that another has put in the
  * same stack meanwhile leaves his own behind, unused.

@@ -57,22 +57,25 @@ static void
 add(struct users *users, const void *object)
 {
 	const struct debug_cache *debug = users->cache->debug;
-	struct debug_event event = { 0 };
+	uint64_t cell, at_ns = 0;
 	struct group *group;
-	uint64_t cell;
+	uint32_t stack = 0;
 
 	if (debug != NULL && debug->users != NULL) {
+		const struct debug_event *event;
+
 		cubby__region_find(&users->cache->region, object, &cell);
-		event = debug_user(debug, cell)->alloc;
+		event = &debug_user(debug, cell)->alloc;
+		at_ns = __atomic_load_n(&event->at_ns, __ATOMIC_RELAXED);
+		stack = __atomic_load_n(&event->stack, __ATOMIC_RELAXED);
 	}
 	/* A stack that is new since the groups were made is not known. */
-	group = &users->groups[event.stack < users->n_groups ? event.stack : 0];
+	group = &users->groups[stack < users->n_groups ? stack : 0];
 	if (group->n_objects++ == 0)
 		group->first = object;
-	if (event.at_ns != 0 &&
-	    (group->oldest_ns == 0 || event.at_ns < group->oldest_ns))
-		group->oldest_ns = event.at_ns;
-	group->newest_ns = max_u64(group->newest_ns, event.at_ns);
+	if (at_ns != 0 && (group->oldest_ns == 0 || at_ns < group->oldest_ns))
+		group->oldest_ns = at_ns;
+	group->newest_ns = max_u64(group->newest_ns, at_ns);
 	users->n_objects++;
 }
 
@@ -177,8 +180,9 @@ gather(struct users *users, struct cubby_walk *walk)
 			add(users, (char *)run.first + i * run.stride_bytes);
 }
 
-int64_t
-cubby_cache_report_users(struct cubby_cache *cache, int fd)
+/* @always: also if nothing is live. */
+static int64_t
+report(struct cubby_cache *cache, int fd, bool always)
 {
 	struct users users = { .cache = cache, .fd = fd };
 	struct cubby_walk *walk;
@@ -200,7 +204,8 @@ cubby_cache_report_users(struct cubby_cache *cache, int fd)
 	users.groups = memory;
 	gather(&users, walk);
 	cubby_walk_destroy(walk);
-	write_all(&users);
+	if (always || users.n_objects != 0)
+		write_all(&users);
 	cubby__os_unmap(memory, bytes);
 	if (users.err)
 		return cubby__error_set(users.err,
@@ -211,14 +216,19 @@ cubby_cache_report_users(struct cubby_cache *cache, int fd)
 	return (int64_t)users.n_objects;
 }
 
+int64_t
+cubby_cache_report_users(struct cubby_cache *cache, int fd)
+{
+	return report(cache, fd, true);
+}
+
 /* --------------------------------- at exit ------------------------------- */
 
 static int
 report_if_live(struct cubby_cache *cache, void *context)
 {
 	(void)context;
-	if (cubby__quiesce_n_live(cache) != 0)
-		cubby_cache_report_users(cache, STDERR_FILENO);
+	report(cache, STDERR_FILENO, false);
 	return 0;
 }
 

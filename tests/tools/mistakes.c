@@ -153,6 +153,56 @@ destroy_many(void)
 		first[0] = page[0] + 1;
 }
 
+static int
+set_up(void *object, void *context)
+{
+	(void)context;
+	memset(object, 7, NODE_BYTES);
+	return 0;
+}
+
+static void
+look_and_clear(void *object, void *context)
+{
+	(void)context;
+	if (((char *)object)[3] != 7)
+		abort();
+	memset(object, 0, NODE_BYTES);
+}
+
+/* Cells without an object that may be touched: by init and fini, and to copy. */
+static void
+use_states(void)
+{
+	static void *objects[500];
+	struct cubby_cache *kept, *reused;
+	int sum = 0;
+
+	if (cubby_cache_create_sized(
+		    &kept, "kept", NODE_BYTES, 0,
+		    &CUBBY_CACHE_ATTR(.init = set_up,
+				      .fini = look_and_clear)) != 0 ||
+	    cubby_cache_create_sized(
+		    &reused, "reused", NODE_BYTES, 0,
+		    &CUBBY_CACHE_ATTR(.weak = CUBBY_WEAK_REUSE)) != 0)
+		abort();
+	for (int turn = 0; turn < 3; turn++) {
+		for (size_t i = 0; i < 500; i++) {
+			objects[i] = cubby_alloc(kept);
+			sum += ((char *)objects[i])[5];
+		}
+		cubby_free_bulk(kept, 500, objects);
+		if (cubby_cache_shrink(kept, NULL) != 0)
+			abort();
+	}
+	objects[0] = cubby_zalloc(reused);
+	cubby_free(reused, objects[0]);
+	sum += ((volatile char *)objects[0])[5];
+	if (sum != 3 * 500 * 7 || cubby_cache_destroy(kept) != 0 ||
+	    cubby_cache_destroy(reused) != 0)
+		abort();
+}
+
 /* What only an object refers to is not lost. */
 static void
 keep_in_an_object(void)
@@ -195,6 +245,8 @@ main(int argc, char **argv)
 		use_many();
 	if (strcmp(what, "again") == 0)
 		destroy_many();
+	if (strcmp(what, "states") == 0)
+		use_states();
 	if (strcmp(what, "kept") == 0)
 		keep_in_an_object();
 	races = strcmp(what, "race") == 0;

@@ -56,7 +56,7 @@ expect_said() { # NAME WHAT REGEX...
 }
 
 if compile asan gcc -fsanitize=address; then
-	for what in nothing many threads again; do
+	for what in nothing many threads again states; do
 		expect_silent asan $what
 	done
 	object="object 0x[0-9a-f]+ \(cell [0-9]+, 40 bytes\) of cache 'node'"
@@ -89,6 +89,33 @@ if compile tsan gcc -fsanitize=thread; then
 	done
 	expect_said tsan race "ThreadSanitizer: data race" "work .*mistakes\.c"
 fi
+
+# What heaptrack has, and only counts: each object begins and ends.
+cat > "$scratch/heaptrack.c" << 'END'
+#include <stdio.h>
+#include <stdlib.h>
+static long n_begun, n_bytes, n_ended;
+void heaptrack_malloc(void *start, size_t bytes)
+{
+	(void)start;
+	__atomic_add_fetch(&n_begun, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&n_bytes, (long)bytes, __ATOMIC_RELAXED);
+}
+void heaptrack_free(void *start)
+{
+	n_ended += start != NULL;
+}
+__attribute__((destructor)) static void tell(void)
+{
+	fprintf(stderr, "%ld begun, %ld bytes, %ld ended\n", n_begun, n_bytes,
+		n_ended);
+}
+END
+gcc -shared -fPIC -o "$scratch/heaptrack.so" "$scratch/heaptrack.c"
+compile plain gcc
+LD_PRELOAD="$scratch/heaptrack.so" "$scratch/plain" many 2> "$scratch/err"
+grep -qx "1003 begun, 40120 bytes, 1003 ended" "$scratch/err" ||
+	fault "heaptrack: $(cat "$scratch/err")"
 
 if command -v clang > /dev/null && compile msan clang -fsanitize=memory; then
 	expect_silent msan nothing

@@ -63,6 +63,11 @@ for what in nothing behind before after-free twice uninitialised; do
 		fault "memcheck says something on nothing"
 done
 
+# Cells that may be touched while there is no object.
+watch memcheck cubby states --leak-check=no
+grep -q "ERROR SUMMARY: 0 errors" "$scratch/memcheck.cubby" ||
+	fault "memcheck reports init, fini or what is copied from"
+
 for what in nothing lost kept; do
 	for program in malloc cubby; do
 		watch memcheck $program $what --leak-check=full

@@ -198,7 +198,8 @@ $(O)/lib/rcu/%.o $(O)/lib/rcu/%.lo: MORE += $(URCU_CFLAGS)
 # What is run once, or seldom, is small rather than fast.
 SELDOM := adopt annotate cache cpu debug_rules direct domain error finding fork \
 	granule handle layout options os quiesce reclaim registry report reserve side \
-	stats stripe task text users usable validate watch weak_plan weak_setup
+	stacks stats stripe task text users usable validate walk watch weak_plan \
+	weak_setup
 $(foreach s,o lo,$(SELDOM:%=$(O)/lib/%.$s)): \
 	MORE += $(if $(filter -O2,$(CFLAGS)),-Os)
 $(O)/tests/%.o: MORE := -Ilib -Itests

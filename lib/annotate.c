@@ -3,6 +3,7 @@
 #include "annotate.h"
 
 #include "options.h"
+#include "piece.h"
 
 #if __has_include(<valgrind/memcheck.h>) && __has_include(<valgrind/helgrind.h>)
 #include <valgrind/helgrind.h>
@@ -10,14 +11,19 @@
 #include <valgrind/valgrind.h>
 #define KNOWS_VALGRIND 1
 #else
-#include <stdlib.h>
-#include <string.h>
 #define KNOWS_VALGRIND 0
 #endif
+
+#include <stdlib.h>
+#include <string.h>
 
 static uint64_t is_off;
 OPTION_ROW(annotate, OPTION_WORD, &is_off, "auto|off",
 	   "whether Valgrind and sanitizers are told of objects");
+
+static uint64_t passes_option;
+OPTION_ROW(passthrough, OPTION_FLAG, &passes_option, NULL,
+	   "each object is a block of malloc(), as under DHAT");
 
 /* Defined by the run-time of an instrumented program, absent otherwise. */
 extern void __tsan_init(void) WEAK_SYMBOL;
@@ -40,6 +46,16 @@ extern void heaptrack_malloc(void *start, size_t n_bytes) WEAK_SYMBOL;
 extern void heaptrack_free(void *start) WEAK_SYMBOL;
 
 /* --------------------------------- Valgrind ------------------------------ */
+
+/* @part: of the path of what a tool puts before all others. */
+static bool
+is_preloaded(const char *part)
+{
+	const char *preload = secure_getenv("LD_PRELOAD");
+	struct piece pattern = { part, strlen(part) };
+
+	return preload != NULL && cubby__piece_matches(pattern, preload);
+}
 
 #if KNOWS_VALGRIND
 
@@ -102,9 +118,7 @@ bool
 cubby__annotate_on_valgrind(void)
 {
 	/* Built without Valgrind's headers: its preloaded part gives it away. */
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload != NULL && strstr(preload, "vgpreload_") != NULL;
+	return is_preloaded("*vgpreload_*");
 }
 
 static bool
@@ -154,10 +168,17 @@ cubby__annotate_on_tsan(void)
 }
 
 bool
-cubby__annotate_objects(void)
+cubby__annotate_passes(void)
 {
 	cubby__options_read();
-	return !is_off &&
+	return passes_option || (!is_off && cubby__annotate_on_valgrind() &&
+				 is_preloaded("*vgpreload_dhat*"));
+}
+
+bool
+cubby__annotate_objects(void)
+{
+	return !cubby__annotate_passes() && !is_off &&
 	       ((KNOWS_VALGRIND && cubby__annotate_on_valgrind()) ||
 		__asan_poison_memory_region != NULL ||
 		__msan_allocated_memory != NULL || cubby__annotate_on_tsan() ||
@@ -167,16 +188,14 @@ cubby__annotate_objects(void)
 bool
 cubby__annotate_accesses(void)
 {
-	cubby__options_read();
-	return !is_off &&
+	return !cubby__annotate_passes() && !is_off &&
 	       (on_memcheck() || __asan_poison_memory_region != NULL);
 }
 
 bool
 cubby__annotate_searches(void)
 {
-	cubby__options_read();
-	return !is_off && on_memcheck();
+	return !cubby__annotate_passes() && !is_off && on_memcheck();
 }
 
 void

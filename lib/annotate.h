@@ -16,6 +16,10 @@
  *	heaptrack         malloc                free          -
  *
  * With CUBBY_OPTIONS=annotate=off none of them is told anything.
+ *
+ * Passthrough.  DHAT knows no requests, and sees malloc() alone: there, or with
+ * CUBBY_OPTIONS=passthrough, each object is a block of malloc(), and nobody need be
+ * told of it.
  */
 #ifndef CUBBY__ANNOTATE_H
 #define CUBBY__ANNOTATE_H
@@ -27,6 +31,9 @@ bool cubby__annotate_on_valgrind(void);
 
 /* Is ThreadSanitizer's run-time in the process? */
 bool cubby__annotate_on_tsan(void);
+
+/* Is each object to be a block of malloc()?  Then the answers below are no. */
+bool cubby__annotate_passes(void);
 
 /* Does anybody want to be told of objects? */
 bool cubby__annotate_objects(void);

@@ -295,12 +295,17 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 		return err;
 	if (plan->attr.flags & CUBBY_CACHE_NO_MAGAZINES)
 		cache->front.why_no_block = CUBBY_FRONT_REASON_FLAG;
+	else if (cache->region.passes)
+		cache->front.why_no_block = CUBBY_FRONT_REASON_PASSTHROUGH;
 	else if (cubby__annotate_searches())
 		cache->front.why_no_block = CUBBY_FRONT_REASON_MEMCHECK;
 	else
 		cubby__front_make_block(cache);
 	cache->front.capacity_max = (uint32_t)plan->attr.magazine_capacity;
 	cache->front.bound_max = plan->attr.max_idle_bytes;
+	cache->region.keeps = cache->init != NULL || cache->fini != NULL ||
+			      cache->weak.is_strong ||
+			      cache->weak.mode == CUBBY_WEAK_REUSE;
 	err = cubby__weak_setup_memory(cache, &plan->attr);
 	if (!err)
 		err = cubby__debug_init(cache, &plan->rules);
@@ -313,7 +318,7 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 			 cache->n_cell_sides);
 	cubby__weak_setup_publish(cache);
 	cache->slabs.thins = cache->inited == NULL && !cache->weak.is_strong &&
-			     cache->debug == NULL &&
+			     cache->debug == NULL && !cache->region.passes &&
 			     !(plan->attr.flags & CUBBY_CACHE_HUGE_PAGES);
 	err = prefault(cache, plan->attr.prefault_objects);
 	if (!err)

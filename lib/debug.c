@@ -72,6 +72,11 @@ cubby__debug_plan(const struct cubby_cache_attr *attr,
 		*ret_rules = (struct debug_rules){ 0 };
 	else
 		add_attr(attr, ret_rules);
+	if (cubby__annotate_passes()) { /* what is free is not there */
+		ret_rules->flags &= ~(uint64_t)(CUBBY_DEBUG_RED_ZONE |
+						CUBBY_DEBUG_POISON);
+		ret_rules->quarantine_bytes = 0;
+	}
 	ret_rules->annotates = cubby__annotate_objects();
 	if (cubby__annotate_accesses() && ret_rules->quarantine_bytes == 0)
 		ret_rules->quarantine_bytes = QUARANTINE_BYTES_OF_TOOLS;

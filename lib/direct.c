@@ -119,8 +119,10 @@ static void
 give_cell(struct cubby_cache *cache, uint64_t cell)
 {
 	cubby__slab_give(&cache->slabs, cell);
-	if (cache->n_walks == 0)
+	if (cache->n_walks == 0) { /* a walk may still look at it */
+		cubby__region_end_cell(&cache->region, cell);
 		cubby__slab_thin(&cache->slabs, cell);
+	}
 }
 
 static void
@@ -132,6 +134,20 @@ give_locked(struct cubby_cache *cache, size_t n, void *const *objects)
 		cubby__region_find(&cache->region, objects[i], &cell);
 		give_cell(cache, cell);
 	}
+}
+
+/* Those for which there is memory; the others go back. */
+static size_t
+begin_cells(struct cubby_cache *cache, size_t n, const uint64_t *cells)
+{
+	size_t n_begun = 0;
+
+	while (n_begun < n &&
+	       cubby__region_begin_cell(&cache->region, cells[n_begun]) == 0)
+		n_begun++;
+	for (size_t i = n_begun; i < n; i++)
+		cubby__slab_give(&cache->slabs, cells[i]);
+	return n_begun;
 }
 
 /* Take up to n cells in one go: how many there were. */
@@ -146,12 +162,13 @@ take_locked(struct cubby_cache *cache, size_t n, void **objects,
 		size_t n_wanted = min_u64(n - n_taken, BATCH_CELLS);
 		size_t n_got = cubby__slab_take(&cache->slabs, n_wanted, cells,
 						ret_why);
+		size_t n_begun = begin_cells(cache, n_got, cells);
 
-		for (size_t i = 0; i < n_got; i++)
+		for (size_t i = 0; i < n_begun; i++)
 			objects[n_taken + i] = region_object(&cache->region,
 							     cells[i]);
-		n_taken += n_got;
-		if (n_got < n_wanted)
+		n_taken += n_begun;
+		if (n_begun < n_wanted)
 			break;
 	}
 	return n_taken;

@@ -32,6 +32,12 @@
 #define SHARED_MAX (SMALL_BUDGET_BYTES / GRANULE_BYTES)
 #define SHARED_FLAG 0x80000000u
 
+/* Granules of malloc()'s: as many as a client of Valgrind has. */
+#define FOREIGN_MAX 8192
+#define FOREIGN_FLAG 0x40000000u
+#define FOREIGN_UNIT_BYTES 16
+#define FOREIGN_UNITS (GRANULE_BYTES / FOREIGN_UNIT_BYTES)
+
 /* The tables are made writable in steps of so many bytes. */
 #define TABLE_STEP_BYTES ((uint64_t)64 << 10)
 
@@ -48,6 +54,12 @@ struct shared {
 	uint64_t n_used_units;
 	uint64_t used[UNITS_MAX / 64];
 	struct granule_owner owners[UNITS_MAX];
+};
+
+/* Of one that is not ours, and where objects are all the same. */
+struct foreign {
+	uint64_t index; /* in the table */
+	struct granule_owner owners[FOREIGN_UNITS];
 };
 
 struct range {
@@ -69,6 +81,8 @@ static uint64_t used_bytes; /* cells and bookkeeping */
 static uint64_t cell_bytes; /* of them, retired ranges included */
 static struct shared *shared[SHARED_MAX];
 static uint32_t n_shared;
+static struct foreign *foreign[FOREIGN_MAX];
+static uint32_t n_foreign;
 static struct range retired[RETIRED_MAX];
 static uint64_t n_retired_ever; /* also the place of the next one */
 static uint64_t n_retired;
@@ -251,18 +265,27 @@ set_owner(const char *base, uint64_t bytes, uint32_t id, uint32_t ordinal)
 	return 0;
 }
 
-static struct granule_owner
-unit_owner(const struct shared *granule, const void *address)
+static uint64_t
+offset_bytes(const void *address)
 {
-	uint64_t unit = ((uintptr_t)address & (GRANULE_BYTES - 1)) /
-			unit_bytes();
+	return (uintptr_t)address & (GRANULE_BYTES - 1);
+}
+
+static struct granule_owner
+unit_owner(const struct granule_owner *unit)
+{
 	struct granule_owner owner;
 
-	owner.id = __atomic_load_n(&granule->owners[unit].id,
-				   __ATOMIC_ACQUIRE);
-	owner.ordinal = __atomic_load_n(&granule->owners[unit].ordinal,
-					__ATOMIC_RELAXED);
+	owner.id = __atomic_load_n(&unit->id, __ATOMIC_ACQUIRE);
+	owner.ordinal = __atomic_load_n(&unit->ordinal, __ATOMIC_RELAXED);
 	return owner;
+}
+
+static void
+set_unit(struct granule_owner *unit, struct granule_owner owner)
+{
+	__atomic_store_n(&unit->ordinal, owner.ordinal, __ATOMIC_RELAXED);
+	__atomic_store_n(&unit->id, owner.id, __ATOMIC_RELEASE);
 }
 
 bool
@@ -279,9 +302,18 @@ cubby__granule_find(const void *address, struct granule_owner *ret_owner)
 		return false;
 	if (id & SHARED_FLAG) {
 		*ret_owner = unit_owner(
-			__atomic_load_n(&shared[id & ~SHARED_FLAG],
-					__ATOMIC_ACQUIRE),
-			address);
+			&__atomic_load_n(&shared[id & ~SHARED_FLAG],
+					 __ATOMIC_ACQUIRE)
+				 ->owners[offset_bytes(address) /
+					  unit_bytes()]);
+		return ret_owner->id != 0;
+	}
+	if (id & FOREIGN_FLAG) {
+		*ret_owner = unit_owner(
+			&__atomic_load_n(&foreign[id & ~FOREIGN_FLAG],
+					 __ATOMIC_ACQUIRE)
+				 ->owners[offset_bytes(address) /
+					  FOREIGN_UNIT_BYTES]);
 		return ret_owner->id != 0;
 	}
 	ret_owner->id = id;
@@ -511,10 +543,7 @@ set_units(struct shared *granule, uint64_t first, uint64_t n,
 {
 	for (uint64_t unit = first; unit < first + n; unit++) {
 		granule->used[unit / 64] ^= (uint64_t)1 << (unit % 64);
-		__atomic_store_n(&granule->owners[unit].ordinal, owner.ordinal,
-				 __ATOMIC_RELAXED);
-		__atomic_store_n(&granule->owners[unit].id, owner.id,
-				 __ATOMIC_RELEASE);
+		set_unit(&granule->owners[unit], owner);
 	}
 }
 
@@ -620,7 +649,6 @@ void
 cubby__granule_give_units(char *base, uint64_t bytes)
 {
 	uint64_t n = div_up(bytes, unit_bytes());
-	uint64_t offset_bytes = (uintptr_t)base & (GRANULE_BYTES - 1);
 	struct granule_owner nobody = { 0, 0 };
 	struct shared *granule;
 	sigset_t saved;
@@ -632,9 +660,70 @@ cubby__granule_give_units(char *base, uint64_t bytes)
 	granule = shared[owners[i] & ~SHARED_FLAG];
 	if (cubby__os_decommit(base, n * unit_bytes()) != 0)
 		cubby__os_drop(base, n * unit_bytes());
-	set_units(granule, offset_bytes / unit_bytes(), n, nobody);
+	set_units(granule, offset_bytes(base) / unit_bytes(), n, nobody);
 	granule->n_used_units -= n;
 	cubby__lock_release(&lock, &saved);
+}
+
+/* ---------------------------- blocks of malloc() ------------------------- */
+
+/* The record of a granule that is not ours: made if it lacks one; NULL. */
+static struct foreign *
+reach_foreign(uint64_t index)
+{
+	struct foreign *granule;
+	void *record;
+	uint32_t n;
+
+	if (index >= n_granules)
+		return NULL;
+	if (owners[index] & FOREIGN_FLAG)
+		return foreign[owners[index] & ~FOREIGN_FLAG];
+	/* It may have been a retired range's in between. */
+	for (n = 0; n < n_foreign; n++)
+		if (foreign[n]->index == index)
+			break;
+	if (n == FOREIGN_MAX || commit_entries(owners, index, index) != 0)
+		return NULL;
+	if (n == n_foreign) {
+		if (cubby__os_map(sizeof(*granule), &record) != 0)
+			return NULL;
+		granule = record;
+		granule->index = index;
+		__atomic_store_n(&foreign[n_foreign++], granule,
+				 __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&owners[index], FOREIGN_FLAG | n, __ATOMIC_RELEASE);
+	return foreign[n];
+}
+
+static int
+set_block_locked(uintptr_t start, uint64_t bytes, struct granule_owner owner)
+{
+	for (uintptr_t at = start; at < start + bytes;
+	     at += FOREIGN_UNIT_BYTES) {
+		struct foreign *granule = reach_foreign(at >> GRANULE_SHIFT);
+
+		if (granule == NULL)
+			return -ENOMEM;
+		set_unit(&granule->owners[offset_bytes((void *)at) /
+					  FOREIGN_UNIT_BYTES],
+			 owner);
+	}
+	return 0;
+}
+
+int
+cubby__granule_set_block(const void *start, uint64_t bytes,
+			 struct granule_owner owner)
+{
+	sigset_t saved;
+	int err;
+
+	cubby__lock_acquire(&lock, &saved);
+	err = set_block_locked((uintptr_t)start, bytes, owner);
+	cubby__lock_release(&lock, &saved);
+	return err;
 }
 
 /* ------------------------------ verify and fork -------------------------- */

@@ -36,6 +36,10 @@
  * shared granules: runs of units of 4 KiB (a page, where pages are larger), and
  * a second table inside the granule's record says whose each unit is.
  *
+ * Blocks of malloc().  In passthrough objects lie where malloc() puts them, in
+ * granules that are not ours.  A record of such a granule says whose each piece
+ * of 16 bytes is; it is mapped when the first object is there, and stays.
+ *
  * Retired ranges.  The range of a destroyed cache stays reserved and keeps its
  * owner in a FIFO of RETIRED_MAX entries: a late free into it is recognised,
  * and no other type gets the address soon.  When the budget is exhausted the
@@ -101,6 +105,13 @@ int cubby__granule_take(uint64_t bytes, struct granule_owner owner,
 /* The same, of one granule, from and to malloc(): annotate.h says when. */
 int cubby__granule_take_heap(struct granule_owner owner, char **ret_base);
 void cubby__granule_give_heap(char *base);
+
+/*
+ * A block of malloc() is an object of this owner's, or nobody's if its id is 0:
+ * 0, or -ENOMEM, which nobody never meets.  `start` is aligned to 16 bytes.
+ */
+int cubby__granule_set_block(const void *start, uint64_t bytes,
+			     struct granule_owner owner);
 
 /* The cache is gone: drop the pages, keep the addresses for a while. */
 void cubby__granule_retire(char *base, uint64_t bytes);

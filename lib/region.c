@@ -9,9 +9,17 @@
 #include "os.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define STEP_BYTES_MIN (64 * KIB)
 #define STEP_BYTES_MAX (2 * MIB)
+
+/* Of the address budget, for where the cells of one cache are in passthrough. */
+#define BLOCKS_BUDGET_SHARE 64
+
+/* What malloc() aligns to. */
+#define BLOCK_ALIGN_BYTES 16
 
 /* A small cache must not be given a huge page. */
 #define HUGE_PAGE_BYTES (2 * MIB)
@@ -32,6 +40,15 @@ choose_chunks(struct region *region)
 {
 	const struct geometry *geometry = &region->geometry;
 
+	region->passes = cubby__annotate_passes();
+	if (region->passes) {
+		region->max_cells = min_u64(region->max_cells,
+					    cubby__granule_budget_bytes() /
+						    BLOCKS_BUDGET_SHARE /
+						    sizeof(char *));
+		region->chunk_bytes = geometry->cell_bytes;
+		return;
+	}
 	region->in_heap = cubby__annotate_searches();
 	region->in_units = !region->in_heap && cubby__granule_wants_units();
 	if (region->in_units) {
@@ -97,10 +114,63 @@ cubby__region_init(struct region *region, const struct geometry *geometry,
 	choose_chunks(region);
 	if (region->in_units)
 		return cubby__granule_has_units() ? 0 : -ENOMEM;
-	if (force_chunks || region->in_heap)
+	if (force_chunks || region->in_heap || region->passes)
 		return 0;
 	return reserve_range(region, max_cells);
 }
+
+/* -------------------------------- passthrough ---------------------------- */
+
+static void
+give_block(struct region *region, char *block)
+{
+	struct granule_owner nobody = { 0, 0 };
+
+	if (block == NULL)
+		return;
+	cubby__granule_set_block(block, region->chunk_bytes, nobody);
+	region->reserved_bytes -= region->chunk_bytes;
+	region->committed_bytes -= region->chunk_bytes;
+	free(block);
+}
+
+int
+cubby__region_begin_cell(struct region *region, uint64_t cell)
+{
+	const struct geometry *geometry = &region->geometry;
+	struct granule_owner owner = { region->id, (uint32_t)cell };
+	char *block;
+
+	if (!region->passes || region_chunk(region, cell) != NULL)
+		return 0;
+	if (geometry->align_bytes <= BLOCK_ALIGN_BYTES)
+		block = malloc(region->chunk_bytes);
+	else
+		block = aligned_alloc(geometry->align_bytes,
+				      region->chunk_bytes);
+	if (block == NULL)
+		return -ENOMEM;
+	region->reserved_bytes += region->chunk_bytes;
+	region->committed_bytes += region->chunk_bytes;
+	if (cubby__granule_set_block(block, region->chunk_bytes, owner) != 0) {
+		give_block(region, block);
+		return -ENOMEM;
+	}
+	memset(block, 0, geometry->prefix_bytes);
+	((char **)region->chunks.base)[cell] = block;
+	return 0;
+}
+
+void
+cubby__region_end_cell(struct region *region, uint64_t cell)
+{
+	if (!region->passes || region->keeps)
+		return;
+	give_block(region, region_chunk(region, cell));
+	((char **)region->chunks.base)[cell] = NULL;
+}
+
+/* ----------------------------------- chunks ------------------------------ */
 
 /* Whoever has these addresses next may touch them. */
 static void
@@ -117,6 +187,10 @@ tell_end(const struct region *region, char *start, uint64_t bytes)
 static void
 give_chunk(struct region *region, char *chunk)
 {
+	if (region->passes) {
+		give_block(region, chunk);
+		return;
+	}
 	tell_end(region, chunk, region->chunk_bytes);
 	if (region->in_heap)
 		cubby__granule_give_heap(chunk);
@@ -139,8 +213,9 @@ cubby__region_fini(struct region *region)
 	*region = (struct region){ .base = NULL };
 }
 
+/* Room for so many in the table of chunks: 0 or -ENOMEM. */
 static int
-reach_chunk_table(struct region *region)
+reach_chunk_table(struct region *region, uint64_t n_chunks)
 {
 	uint64_t most = div_up(region->max_cells,
 			       (uint64_t)1 << region->chunk_shift);
@@ -152,8 +227,7 @@ reach_chunk_table(struct region *region)
 		if (err)
 			return err;
 	}
-	return cubby__side_reach(&region->chunks,
-				 (region->n_chunks + 1) * sizeof(char *));
+	return cubby__side_reach(&region->chunks, n_chunks * sizeof(char *));
 }
 
 static int
@@ -162,7 +236,7 @@ add_chunk(struct region *region)
 	struct granule_owner owner = { region->id,
 				       (uint32_t)region->n_chunks };
 	char *chunk;
-	int err = reach_chunk_table(region);
+	int err = reach_chunk_table(region, region->n_chunks + 1);
 
 	if (err)
 		return err;
@@ -233,6 +307,20 @@ extend_segment(struct region *region, uint64_t bytes)
 	return least == wanted ? -ENOMEM : commit_segment(region, least);
 }
 
+static int
+open_passing(struct region *region, uint64_t cell, uint64_t n_cells)
+{
+	int err = reach_chunk_table(region, cell + n_cells);
+
+	if (!err)
+		__atomic_store_n(&region->n_chunks,
+				 max_u64(region->n_chunks, cell + n_cells),
+				 __ATOMIC_RELEASE);
+	for (uint64_t i = 0; !err && region->keeps && i < n_cells; i++)
+		err = cubby__region_begin_cell(region, cell + i);
+	return err;
+}
+
 int
 cubby__region_open_slab(struct region *region, uint64_t slab, uint32_t n_cells)
 {
@@ -241,6 +329,8 @@ cubby__region_open_slab(struct region *region, uint64_t slab, uint32_t n_cells)
 	char *end;
 	int err;
 
+	if (region->passes)
+		return open_passing(region, cell, n_cells);
 	if (cell >= region->range_cells) {
 		uint64_t chunk = (cell - region->range_cells) >>
 				 region->chunk_shift;

@@ -19,10 +19,15 @@
  *	CUBBY_OPTIONS=chunks        the same, with range_cells = 0
  *	4 GiB of budget or less     one slab, with range_cells = 0
  *	memcheck is watching        a granule from malloc(), the same
+ *	passthrough                 one cell from malloc(), the same
  *
  * cells_per_chunk is the greatest power of two that fits, and at least one
  * slab's, so a slab never lies in two pieces.  Only the functions of this file
  * know any of this.
+ *
+ * In passthrough a cell has a block of malloc() from when it is taken until it
+ * is given back, so that tools see each object begin and end; one whose cells
+ * are looked at while they are free has its block until the cache's end.
  *
  * Invariants:
  *   R1  region_find(region_object(i)) == i for every cell of an opened slab
@@ -56,6 +61,8 @@ struct region {
 	bool want_huge_pages;
 	bool in_units; /* chunks are slabs of shared granules */
 	bool in_heap;  /* and not mapped, but from malloc() */
+	bool passes;   /* chunks are blocks of malloc(), of a cell each */
+	bool keeps; /* them, while cells are free; set before the first slab */
 
 	/* The segment (range or chunk) that was opened last. */
 	char *segment;
@@ -92,6 +99,10 @@ void cubby__region_fini(struct region *region);
  */
 int cubby__region_open_slab(struct region *region, uint64_t slab,
 			    uint32_t n_cells);
+
+/* In passthrough: the cell is going to be used, or is not: 0 or -ENOMEM. */
+int cubby__region_begin_cell(struct region *region, uint64_t cell);
+void cubby__region_end_cell(struct region *region, uint64_t cell);
 
 /* Which cell's object is at `address`?  *ret_cell unless OUTSIDE. */
 enum region_answer cubby__region_find(const struct region *region,

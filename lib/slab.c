@@ -481,7 +481,8 @@ cubby__slab_prefault(struct slab_set *set, uint64_t n_cells)
 			return err;
 	}
 	for (uint64_t first = 0;
-	     first < set->n_slabs && slab_first_cell(set, first) < n_cells;
+	     !set->region->passes && first < set->n_slabs &&
+	     slab_first_cell(set, first) < n_cells;
 	     first = end) {
 		uintptr_t from = align_down(slab_start(set, first),
 					    cubby__os_page_bytes());
@@ -564,11 +565,24 @@ may_drop_words(struct slab_set *set, uint64_t number)
 				       slab_record(set, number)->n_cells);
 }
 
+static uint64_t
+drop_pages(const struct slab_set *set, uint64_t number)
+{
+	uintptr_t start, end;
+
+	if (set->region->passes)
+		return 0;
+	start = droppable_start(set, number);
+	end = droppable_end(set, number);
+	return start < end && cubby__os_drop((void *)start, end - start) == 0 ?
+		       end - start :
+		       0;
+}
+
 uint64_t
 cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
 {
 	struct slab *slab = slab_record(set, number);
-	uintptr_t start, end;
 	uint64_t bytes = 0;
 	bool words_too;
 
@@ -576,19 +590,16 @@ cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
 		return 0;               /* abandoned: this fini forked */
 	CHECK_DEBUG(slab->n_live == 0); /* L4 */
 	words_too = may_drop_words(set, number);
-	start = droppable_start(set, number);
-	end = droppable_end(set, number);
 	if (!words_too && set->words.array == NULL)
 		slab->flags |= SLAB_WORDS_STAY;
-	else if (start < end &&
-		 cubby__os_drop((void *)start, end - start) == 0)
-		bytes = end - start;
+	else
+		bytes = drop_pages(set, number);
 	drop_cell_sides(set, slab_first_cell(set, number), slab->n_cells,
 			words_too);
 	move_to_lane(set, number, LANE_RETURNED);
 	set->n_cells_returned += slab->n_cells;
 	set->n_closed++;
-	if (group_is_chargeless(set, number))
+	if (!set->region->passes && group_is_chargeless(set, number))
 		decommit_group(set, number);
 	return bytes;
 }

@@ -122,6 +122,8 @@ static const char *const reasons[] = {
 	[CUBBY_FRONT_REASON_MEMCHECK] =
 		"memcheck is watching, and its search for lost objects would "
 		"find old pointers in magazines",
+	[CUBBY_FRONT_REASON_PASSTHROUGH] =
+		"passthrough: each object is a block of malloc()",
 };
 
 const char *
@@ -182,8 +184,10 @@ snapshot_region(const struct region *region, struct cubby_cache_stats *stats)
 	stats->committed_bytes = region->committed_bytes;
 	stats->uncommitted_bytes = region->reserved_bytes -
 				   region->committed_bytes;
-	stats->populated_bytes = (stats->n_cells - stats->n_returned) *
-				 stats->cell_bytes;
+	stats->populated_bytes = region->passes ?
+					 region->committed_bytes :
+					 (stats->n_cells - stats->n_returned) *
+						 stats->cell_bytes;
 	stats->n_chunks = region->n_chunks;
 }
 

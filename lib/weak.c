@@ -368,13 +368,32 @@ copy_atomically(void *to, const char *from, size_t n_bytes)
 	}
 }
 
+static int
+copy_live(struct cubby_cache *cache, cubby_weak handle, void *to,
+	  size_t offset_bytes, size_t n_bytes)
+{
+	uint32_t *place, wanted;
+	const char *object;
+	uint64_t cell;
+
+	place = cubby__weak_find_word(cache, handle, &cell, &wanted);
+	if (place == NULL ||
+	    __atomic_load_n(place, __ATOMIC_ACQUIRE) != wanted)
+		return -ESTALE;
+	object = region_object(&cache->region, cell);
+	copy_atomically(to, object + offset_bytes, n_bytes);
+	/* Pairs with the fence before a cell is reused, in cubby__death_free(). */
+	FENCE(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(place, __ATOMIC_RELAXED) == wanted ? 0 :
+								    -ESTALE;
+}
+
 int
 cubby_weak_copy(struct cubby_cache *cache, cubby_weak handle, void *to,
 		size_t offset_bytes, size_t n_bytes)
 {
-	uint32_t *place, wanted;
-	uint64_t cell;
-	const char *object;
+	sigset_t saved;
+	int err;
 
 	if (!cubby__weak_usable(cache, "cubby_weak_copy"))
 		return -ESTALE;
@@ -386,16 +405,13 @@ cubby_weak_copy(struct cubby_cache *cache, cubby_weak handle, void *to,
 			"the end of an object of %u",
 			cache->name, n_bytes, offset_bytes,
 			cache->region.geometry.object_bytes);
-	place = cubby__weak_find_word(cache, handle, &cell, &wanted);
-	if (place == NULL ||
-	    __atomic_load_n(place, __ATOMIC_ACQUIRE) != wanted)
-		return -ESTALE;
-	object = region_object(&cache->region, cell);
-	copy_atomically(to, object + offset_bytes, n_bytes);
-	/* Pairs with the fence before a cell is reused, in cubby__death_free(). */
-	FENCE(__ATOMIC_ACQUIRE);
-	return __atomic_load_n(place, __ATOMIC_RELAXED) == wanted ? 0 :
-								    -ESTALE;
+	if (likely(!cache->region.passes))
+		return copy_live(cache, handle, to, offset_bytes, n_bytes);
+	/* No block goes back to malloc() meanwhile. */
+	cubby__lock_acquire(&cache->lock, &saved);
+	err = copy_live(cache, handle, to, offset_bytes, n_bytes);
+	cubby__lock_release(&cache->lock, &saved);
+	return err;
 }
 
 /* -------------------------------- references ----------------------------- */

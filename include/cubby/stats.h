@@ -147,10 +147,11 @@ enum cubby_front_reason {
 	CUBBY_FRONT_REASON_TSAN,      /* it does not see the sequences */
 
 	/* of this cache: why it has no magazines */
-	CUBBY_FRONT_REASON_FLAG,    /* CUBBY_CACHE_NO_MAGAZINES */
-	CUBBY_FRONT_REASON_CELLS,   /* are larger than 64 KiB */
-	CUBBY_FRONT_REASON_CACHES,  /* too many have magazines already */
-	CUBBY_FRONT_REASON_MEMCHECK /* would find old pointers in them */
+	CUBBY_FRONT_REASON_FLAG,       /* CUBBY_CACHE_NO_MAGAZINES */
+	CUBBY_FRONT_REASON_CELLS,      /* are larger than 64 KiB */
+	CUBBY_FRONT_REASON_CACHES,     /* too many have magazines already */
+	CUBBY_FRONT_REASON_MEMCHECK,   /* would find old pointers in them */
+	CUBBY_FRONT_REASON_PASSTHROUGH /* each object is a block of malloc() */
 };
 
 /* The same as a sentence; static.  "unknown" for other numbers. */

@@ -30,7 +30,7 @@ compile cubby -DWITH_CUBBY
 watch() {
 	local tool=$1 program=$2 what=$3
 	shift 3
-	CUBBY_OPTIONS=misuse=continue valgrind --tool="$tool" "$@" \
+	CUBBY_OPTIONS=misuse=continue${more_options:+,$more_options} valgrind --tool="$tool" "$@" \
 		--suppressions=tests/support/valgrind.supp \
 		--log-file="$scratch/$tool.$program" "$scratch/$program" \
 		"$what" > /dev/null 2>&1 || true
@@ -102,6 +102,42 @@ cmp -s "$scratch/peak.malloc" "$scratch/peak.cubby" ||
 	fault "massif's peak is $(cat "$scratch/peak.cubby"), of malloc" \
 		"$(cat "$scratch/peak.malloc")"
 
+# The tree of who allocated how much, which callgrind_annotate reads.
+for program in malloc cubby; do
+	watch memcheck $program many --xtree-memory=full \
+		--xtree-memory-file="$scratch/tree.$program"
+	callgrind_annotate --inclusive=yes --show=totB,totBk \
+		"$scratch/tree.$program" | grep "= make();" \
+		> "$scratch/grown.$program" || true
+done
+grep -q "^40,000 .* 1,000 .*many\[i\] = make();" "$scratch/grown.malloc" ||
+	fault "the tree has no 1,000 blocks"
+cut -c 1-8 "$scratch/grown.malloc" > "$scratch/bytes.malloc"
+cut -c 1-8 "$scratch/grown.cubby" > "$scratch/bytes.cubby"
+diff "$scratch/bytes.malloc" "$scratch/bytes.cubby" ||
+	fault "--xtree-memory differs"
+
+# DHAT sees malloc() alone, so that each object is a block: bytes and blocks in all
+# and at the peak, and what was read and written of them, by who allocated.
+if command -v jq > /dev/null; then
+	for program in malloc cubby; do
+		watch dhat $program many --dhat-out-file="$scratch/dhat.json"
+		jq -r '.ftbl as $frames | .pps[] |
+			([.fs[] | $frames[.] | select(test("mistakes\\.c")) |
+				sub("^0x[0-9A-F]+: "; "")]) as $where |
+			select($where != []) |
+			"\(.tbk) blocks, \(.tb) bytes, \(.gb) at the peak, " +
+			"\(.rb) read, \(.wb) written, by \($where)"' \
+			"$scratch/dhat.json" > "$scratch/dhat.$program.said"
+	done
+	diff "$scratch/dhat.malloc.said" "$scratch/dhat.cubby.said" ||
+		fault "DHAT's profile differs"
+	grep -q "^1000 blocks, 40000 bytes, 40000 at the peak, 0 read, 0 written" \
+		"$scratch/dhat.cubby.said" || fault "DHAT does not see 1,000 blocks"
+else
+	echo "jq is not installed: DHAT's profile is not read"
+fi
+
 for tool in helgrind drd; do
 	for what in threads race; do
 		for program in malloc cubby; do
@@ -119,6 +155,17 @@ for tool in helgrind drd; do
 		grep -q "ERROR SUMMARY: 0 errors" "$scratch/$tool.cubby" ||
 			[ $what = race ] || fault "$tool: errors on '$what'"
 	done
+done
+
+# With passthrough asked for, memcheck speaks of blocks of malloc().
+more_options=passthrough
+for what in nothing behind before after-free uninitialised; do
+	watch memcheck cubby $what --leak-check=no
+	said "$scratch/memcheck.cubby" > "$scratch/said.cubby"
+	watch memcheck malloc $what --leak-check=no
+	said "$scratch/memcheck.malloc" > "$scratch/said.malloc"
+	diff "$scratch/said.malloc" "$scratch/said.cubby" ||
+		fault "memcheck on '$what' differs in passthrough"
 done
 
 echo "$n_faults faults"

@@ -467,19 +467,33 @@ $(SERVER_LOAD): $(SERVER_LOAD).o
 	$(call say,LD)
 	$(Q)$(LINK) -o $@ $^
 
+# What D2 runs besides, and what it is run by.
+ORDERS := $(O)/bench/programs/orders
+SPENT := $(O)/bench/programs/spent
+$(ORDERS): $(ORDERS).o $(SHARED)
+	$(call say,LD)
+	$(Q)$(LINK) -Wl,-rpath,'$$ORIGIN/../..' -o $@ $^
+
+$(SPENT): $(SPENT).o
+	$(call say,LD)
+	$(Q)$(LINK) -o $@ $^
+
 # The one unit test of something that is not in the library.
 $(O)/tests/unit/test_gb: $(O)/bench/gb.o
 $(O)/tests/unit/test_gb: needs_cmocka = -lcmocka $(BENCH_LIBS)
 
 ## bench: build the benchmarks; scripts/run-bench runs them
 ## bench-quick: run them for a few minutes, to see that all works
+## bench-debug: what CUBBY_DEBUG costs, beside memcheck: a quarter of an hour
 ## truck: build the truck comparison
 ## quickstart: run it: the table and the picture
 ## server: build the event loop whose events carry handles, and its clients
-.PHONY: bench bench-quick truck quickstart server
-bench: $(BENCH_BIN) $(BENCH_WEAK) $(BENCH_ALONE) truck server
+.PHONY: bench bench-quick bench-debug truck quickstart server
+bench: $(BENCH_BIN) $(BENCH_WEAK) $(BENCH_ALONE) $(ORDERS) $(SPENT) truck server
 bench-quick: bench
 	@scripts/run-bench --quick --build $(O)
+bench-debug: bench
+	@scripts/run-bench --build $(O) D1 D2
 truck: $(O)/bench/truck
 server: $(SERVER) $(SERVER_LOAD)
 quickstart:

@@ -77,6 +77,7 @@ machine_describe(machine_add_fn *add)
 	add("malloc", rival_malloc.name());
 	add("cubby", cubby_version_string());
 	add_variable(add, "CUBBY_OPTIONS");
+	add_variable(add, "CUBBY_DEBUG");
 	add_variable(add, "GLIBC_TUNABLES");
 	add_variable(add, "MALLOC_CONF");
 }

@@ -81,12 +81,18 @@ class Runs:
         self.commit = commit()
         self.mallocs = find_mallocs(args.mallocs)
 
-    def execute(self, label, program, pattern, malloc, repetitions):
-        """One process: what it left in LABEL.json."""
+    def execute(self, label, program, pattern, malloc, repetitions, more=None):
+        """
+        One process: what it left in LABEL.json.
+
+        @malloc: which it has to be; preloaded, if it is one of the rivals.
+        @more: what the environment gets besides.
+        """
         path = self.out / f"{label}.json"
         env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-        if self.mallocs[malloc]:
+        if self.mallocs.get(malloc):
             env["LD_PRELOAD"] = self.mallocs[malloc]
+        env.update(more or {})
         command = [
             str(self.bin / program), f"--benchmark_filter={pattern}",
             f"--benchmark_repetitions={repetitions}",
@@ -241,3 +247,16 @@ class Report:
         for line in table:
             print("  ".join(cell.ljust(width) for cell, width
                             in zip(line, widths)).rstrip())
+
+    def one_line(self):
+        """How many targets are met, and which are not."""
+        by_verdict = {}
+        for row in self.rows:
+            by_verdict.setdefault(row["verdict"], []).append(row)
+        missed = [f"{row['goal']} {row['what']}"
+                  for row in by_verdict.get("MISSED", [])]
+        return (f"{len(by_verdict.get('met', []))} targets met, "
+                f"{len(missed)} missed, "
+                f"{len(by_verdict.get('too noisy to say', []))} too noisy "
+                f"to say{'; missed: ' if missed else ''}"
+                f"{'; '.join(missed)}")

@@ -69,6 +69,7 @@ static const struct malloc_kind {
 	uint64_t (*held_bytes)(void);
 } kinds[] = {
 	{ "glibc", "libc.so", glibc_held_bytes },
+	{ "glibc-debug", "libc_malloc_debug", glibc_held_bytes },
 	{ "jemalloc", "libjemalloc", jemalloc_held_bytes },
 	{ "mimalloc", "libmimalloc", mimalloc_held_bytes },
 	{ "tcmalloc", "libtcmalloc", tcmalloc_held_bytes },
@@ -83,7 +84,8 @@ find_kind(void)
 
 	if (found)
 		return found;
-	if (!dladdr(dlsym(RTLD_DEFAULT, "malloc"), &info))
+	/* Not by dlsym(), which leaves out symbols of old versions. */
+	if (!dladdr((void *)malloc, &info))
 		abort();
 	file = strrchr(info.dli_fname, '/');
 	file = file ? file + 1 : info.dli_fname;

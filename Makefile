@@ -484,7 +484,7 @@ $(O)/tests/unit/test_gb: needs_cmocka = -lcmocka $(BENCH_LIBS)
 
 ## bench: build the benchmarks; scripts/run-bench runs them
 ## bench-quick: run them for a few minutes, to see that all works
-## bench-debug: what CUBBY_DEBUG costs, beside memcheck: a quarter of an hour
+## bench-debug: what CUBBY_DEBUG costs, beside memcheck: ten minutes
 ## truck: build the truck comparison
 ## quickstart: run it: the table and the picture
 ## server: build the event loop whose events carry handles, and its clients

@@ -52,22 +52,29 @@ int
 main(int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = pass_on };
-	struct rusage used;
 	double begin = wall_seconds();
+	struct rusage used;
+	sigset_t blocked;
 	FILE *result;
 	int status;
 
 	if (argc < 3)
 		errx(2, "usage: spent RESULT COMMAND [ARGUMENT...]");
+	sigaction(SIGTERM, &action, NULL);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigprocmask(SIG_BLOCK, &blocked, NULL); /* until there is a child */
 	child = fork();
 	if (child < 0)
 		err(1, "fork");
 	if (child == 0) {
+		signal(SIGTERM, SIG_DFL);
+		sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 		execvp(argv[2], argv + 2);
 		warn("%s", argv[2]);
 		_exit(EXIT_NO_COMMAND);
 	}
-	sigaction(SIGTERM, &action, NULL);
+	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	while (wait4(child, &status, 0, &used) < 0)
 		if (errno != EINTR)
 			err(1, "wait4");

@@ -32,6 +32,7 @@
 #include "hand.h"
 #include "registry.h"
 #include "report.h"
+#include "sample.h"
 
 #include <errno.h>
 #include <string.h>
@@ -113,7 +114,12 @@ count_failure(struct cubby_cache *cache)
 static void
 free_cells(struct cubby_cache *cache, size_t n, void *const *objects)
 {
-	size_t n_done = cubby__front_free_bulk(cache, n, objects);
+	size_t n_done;
+
+	if (unlikely(n == 1 && cache->sample != NULL) &&
+	    cubby__sample_free(cache, objects[0]))
+		return;
+	n_done = cubby__front_free_bulk(cache, n, objects);
 
 	if (n_done < n)
 		cubby__direct_unreserve(cache, n - n_done, objects + n_done,
@@ -129,9 +135,11 @@ alloc_slow(struct cubby_cache *cache, const char *call, bool zero)
 
 	if (unlikely(!cubby__usable(cache, call)))
 		goto fail;
-	err = cubby__debug_fails(cache, 1) ?
-		      -ENOMEM :
-		      cubby__front_alloc(cache, &object);
+	if (unlikely(cache->sample != NULL) &&
+	    (object = cubby__sample_alloc(cache)) != NULL)
+		err = 0;
+	else if (!cubby__debug_fails(cache, 1))
+		err = cubby__front_alloc(cache, &object);
 	if (unlikely(err == -EAGAIN)) {
 		__atomic_add_fetch(&cache->front.n_direct_allocs, 1,
 				   __ATOMIC_RELAXED);
@@ -315,6 +323,11 @@ free_slow(struct cubby_cache *cache, void *object, const char *call)
 			return;
 		}
 	}
+	if (unlikely(cache->sample != NULL) &&
+	    cubby__sample_free(cache, object)) {
+		errno = saved_errno;
+		return;
+	}
 	if (unlikely(!cubby__front_free(cache, object))) {
 		__atomic_add_fetch(&cache->front.n_direct_frees, 1,
 				   __ATOMIC_RELAXED);
@@ -347,7 +360,9 @@ push(struct cubby_cache *cache, void *object)
 	block = enter(stripe, cache);
 	if (unlikely(block == NULL))
 		return false;
-	pushed = block_push(block, stripe->magazines, cache->fast.full_mask,
+	pushed = block_push(block, stripe->magazines,
+			    __atomic_load_n(&cache->fast.full_mask,
+					    __ATOMIC_RELAXED),
 			    object);
 	stripe_leave(stripe);
 	return pushed;
@@ -391,6 +406,7 @@ cubby_free_bulk(struct cubby_cache *cache, size_t n, void *const *objects)
 	if (unlikely(!cubby__usable(cache, "cubby_free_bulk")))
 		return;
 	if (cache->weak.is_staged || cache->debug != NULL ||
+	    sample_waits(cache) ||
 	    (cache->front.block != 0 && has_free_stage(cache))) {
 		for (size_t i = 0; i < n; i++)
 			if (objects[i] != NULL)

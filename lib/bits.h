@@ -171,4 +171,14 @@ bit_tree_highest(const struct bit_tree *tree, unsigned lane)
 	}
 }
 
+/* The same sequence in each run: splitmix64, by S. Vigna. */
+static inline uint64_t
+hash_u64(uint64_t n)
+{
+	n *= 0x9e3779b97f4a7c15ull;
+	n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9ull;
+	n = (n ^ n >> 27) * 0x94d049bb133111ebull;
+	return n ^ n >> 31;
+}
+
 #endif /* CUBBY__BITS_H */

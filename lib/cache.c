@@ -16,6 +16,7 @@
 #include "percpu.h"
 #include "reclaim.h"
 #include "registry.h"
+#include "sample.h"
 #include "users.h"
 #include "watch.h"
 #include "weak.h"
@@ -263,6 +264,7 @@ fini_memory(struct cubby_cache *cache)
 		cubby__side_fini(&cache->cell_sides[i].side);
 	cubby__region_fini(&cache->region);
 	cubby__debug_fini(cache);
+	cubby__sample_fini(cache);
 }
 
 static int
@@ -321,6 +323,8 @@ init_memory(struct cubby_cache *cache, const struct plan *plan)
 			     cache->debug == NULL && !cache->region.passes &&
 			     !(plan->attr.flags & CUBBY_CACHE_HUGE_PAGES);
 	err = prefault(cache, plan->attr.prefault_objects);
+	if (!err)
+		err = cubby__sample_init(cache, &plan->rules);
 	if (!err)
 		cubby__front_open_cache(cache);
 	return err;

@@ -232,6 +232,7 @@ struct cubby_cache {
 	struct weak_cache weak;
 	struct defer defer;
 	struct debug_cache *debug; /* debug.h; NULL: nobody watches */
+	struct sample *sample;     /* sample.h; NULL: none is sampled */
 
 	/* Under the slab lock. */
 	struct lock lock;

@@ -48,6 +48,8 @@ add_attr(const struct cubby_cache_attr *attr, struct debug_rules *rules)
 		rules->fail_every = attr->fail_every;
 	if (rules->fail_ppm == 0)
 		rules->fail_ppm = attr->fail_ppm;
+	if (rules->guard_every == 0)
+		rules->guard_every = attr->guard_every;
 	if (rules->flags != 0 || rules->quarantine_bytes != 0 ||
 	    rules->fail_nth != 0 || rules->fail_every != 0 ||
 	    rules->fail_ppm != 0)
@@ -95,18 +97,6 @@ cubby__debug_zone_bytes(const struct debug_rules *rules)
 	return 0;
 }
 
-static bool
-init_stacks(void)
-{
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	bool works;
-
-	pthread_mutex_lock(&lock);
-	works = cubby__stacks_init();
-	pthread_mutex_unlock(&lock);
-	return works;
-}
-
 static int
 add_sides(struct cubby_cache *cache, struct debug_cache *debug)
 {
@@ -126,7 +116,7 @@ add_sides(struct cubby_cache *cache, struct debug_cache *debug)
 		err = cubby__cache_add_side(cache,
 					    8 * sizeof(struct debug_user), 0,
 					    &debug->users);
-		if (!err && !init_stacks())
+		if (!err && !cubby__stacks_init())
 			err = -ENOMEM;
 	}
 	return err;
@@ -233,11 +223,7 @@ note(const struct cubby_cache *cache, uint64_t cell, bool is_alloc)
 		return;
 	user = debug_user(debug, cell);
 	event = is_alloc ? &user->alloc : &user->free;
-	/* Others read it in reports, without a lock. */
-	__atomic_store_n(&event->at_ns, cubby__os_now_ns(), __ATOMIC_RELAXED);
-	__atomic_store_n(&event->thread, (uint32_t)gettid(), __ATOMIC_RELAXED);
-	__atomic_store_n(&event->stack, cubby__stacks_take(),
-			 __ATOMIC_RELAXED);
+	cubby__finding_note(event);
 }
 
 static COLD void
@@ -310,16 +296,6 @@ cubby__debug_open(struct cubby_cache *cache, void *object)
 
 /* ----------------------------------- alloc ------------------------------- */
 
-/* The same sequence in each run: splitmix64, by S. Vigna. */
-static uint64_t
-hash_of(uint64_t n)
-{
-	n *= 0x9e3779b97f4a7c15ull;
-	n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9ull;
-	n = (n ^ n >> 27) * 0x94d049bb133111ebull;
-	return n ^ n >> 31;
-}
-
 bool
 cubby__debug_fails(struct cubby_cache *cache, uint64_t n)
 {
@@ -336,7 +312,7 @@ cubby__debug_fails(struct cubby_cache *cache, uint64_t n)
 		fails |= last / debug->fail_every !=
 			 before / debug->fail_every;
 	for (uint64_t i = before; debug->fail_ppm != 0 && i < last; i++)
-		fails |= hash_of(i + 1) % PARTS_PER_MILLION < debug->fail_ppm;
+		fails |= hash_u64(i + 1) % PARTS_PER_MILLION < debug->fail_ppm;
 	if (unlikely(fails))
 		__atomic_add_fetch(&debug->n_failed, 1, __ATOMIC_RELAXED);
 	return fails;

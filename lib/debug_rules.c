@@ -41,6 +41,7 @@ static const struct {
 	{ "fail-nth", 0, offsetof(struct debug_rules, fail_nth), '\0' },
 	{ "fail-every", 0, offsetof(struct debug_rules, fail_every), '\0' },
 	{ "fail-ppm", 0, offsetof(struct debug_rules, fail_ppm), '\0' },
+	{ "guard", 0, offsetof(struct debug_rules, guard_every), '\0' },
 };
 
 static char environment[TEXT_BYTES_MAX];

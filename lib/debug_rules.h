@@ -20,6 +20,7 @@ struct debug_rules {
 	uint64_t annotates; /* a tool is told of objects (debug.c) */
 	uint64_t quarantine_bytes;
 	uint64_t fail_nth, fail_every, fail_ppm; /* 0: never */
+	uint64_t guard_every;                    /* the same; sample.h */
 };
 
 /* What the environment says of a cache of this name. */

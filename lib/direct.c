@@ -34,6 +34,7 @@
 #include "reclaim.h"
 #include "registry.h"
 #include "report.h"
+#include "sample.h"
 #include "weak.h"
 
 #include <errno.h>
@@ -118,6 +119,9 @@ struct refusal {
 static void
 give_cell(struct cubby_cache *cache, uint64_t cell)
 {
+	if (unlikely(cache->sample != NULL) &&
+	    cubby__sample_catch_locked(cache, cell))
+		return;
 	cubby__slab_give(&cache->slabs, cell);
 	if (cache->n_walks == 0) { /* a walk may still look at it */
 		cubby__region_end_cell(&cache->region, cell);

@@ -8,7 +8,10 @@
 #include "os.h"
 #include "registry.h"
 #include "report.h"
+#include "sample.h"
 #include "stacks.h"
+
+#include <unistd.h>
 
 #define BYTES_PER_LINE 16
 #define LINES_AT_START 8
@@ -44,6 +47,16 @@ event_ns(const struct debug_event *event)
 	return __atomic_load_n(&event->at_ns, __ATOMIC_RELAXED);
 }
 
+void
+cubby__finding_note(struct debug_event *event)
+{
+	/* Others read it in reports, without a lock. */
+	__atomic_store_n(&event->at_ns, cubby__os_now_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&event->thread, (uint32_t)gettid(), __ATOMIC_RELAXED);
+	__atomic_store_n(&event->stack, cubby__stacks_take(),
+			 __ATOMIC_RELAXED);
+}
+
 static void
 tell_event(const char *what, const struct debug_event *event)
 {
@@ -60,20 +73,26 @@ tell_event(const char *what, const struct debug_event *event)
 }
 
 void
-cubby__finding_history(const struct cubby_cache *cache, uint64_t cell)
+cubby__finding_events(const struct debug_user *user)
 {
-	const struct debug_cache *debug = cache->debug;
-	const struct debug_user *user;
-
-	if (debug == NULL || debug->users == NULL ||
-	    cell >= __atomic_load_n(&cache->slabs.n_cells, __ATOMIC_RELAXED))
-		return;
-	user = debug_user(debug, cell);
 	tell_event("allocated", &user->alloc);
 	tell_event(event_ns(&user->free) < event_ns(&user->alloc) ?
 			   "freed before that" :
 			   "freed",
 		   &user->free);
+}
+
+void
+cubby__finding_history(const struct cubby_cache *cache, uint64_t cell)
+{
+	const struct debug_cache *debug = cache->debug;
+	const struct debug_user *sampled = cubby__sample_user(cache, cell);
+
+	if (sampled != NULL)
+		cubby__finding_events(sampled);
+	if (debug != NULL && debug->users != NULL &&
+	    cell < __atomic_load_n(&cache->slabs.n_cells, __ATOMIC_RELAXED))
+		cubby__finding_events(debug_user(debug, cell));
 }
 
 /* ----------------------------------- bytes ------------------------------- */
@@ -199,19 +218,20 @@ cubby__finding_taken_twice(const struct cubby_cache *cache, uint64_t cell)
 	cubby__report_close(&report, true);
 }
 
-static const char *
-place_of(ptrdiff_t offset, size_t object_bytes, size_t *ret_distance)
+size_t
+cubby__finding_place(ptrdiff_t offset, size_t object_bytes,
+		     const char **ret_where)
 {
 	if (offset < 0) {
-		*ret_distance = (size_t)-offset;
-		return "in front of";
+		*ret_where = "in front of";
+		return (size_t)-offset;
 	}
 	if ((size_t)offset >= object_bytes) {
-		*ret_distance = (size_t)offset - object_bytes;
-		return "behind";
+		*ret_where = "behind";
+		return (size_t)offset - object_bytes;
 	}
-	*ret_distance = (size_t)offset;
-	return "into";
+	*ret_where = "into";
+	return (size_t)offset;
 }
 
 void
@@ -234,8 +254,8 @@ cubby__finding_describe(const char *report)
 	    cell >= __atomic_load_n(&cache->slabs.n_cells, __ATOMIC_RELAXED))
 		return;
 	object = region_object(&cache->region, cell);
-	where = place_of(address - object, cache->region.geometry.object_bytes,
-			 &distance);
+	distance = cubby__finding_place(
+		address - object, cache->region.geometry.object_bytes, &where);
 	state = __atomic_load_n(debug_state(cache->debug, cell),
 				__ATOMIC_RELAXED);
 	cubby__report_more("%p is %zu bytes %s object %p (cell %zu, %u bytes) "

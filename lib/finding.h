@@ -32,7 +32,15 @@ void cubby__finding_report(const struct cubby_cache *cache, uint64_t cell,
 void cubby__finding_taken_twice(const struct cubby_cache *cache,
 				uint64_t cell) COLD;
 
-/* Lines on who allocated and who freed it, as far as that is known. */
+struct debug_event;
+struct debug_user;
+
+/* It is now, by this thread, with this stack. */
+void cubby__finding_note(struct debug_event *event);
+
+/* Lines on who allocated an object and who freed it, as far as that is known. */
+void cubby__finding_events(const struct debug_user *user) COLD;
+
 void cubby__finding_history(const struct cubby_cache *cache,
 			    uint64_t cell) COLD;
 
@@ -41,6 +49,10 @@ void cubby__finding_history(const struct cubby_cache *cache,
  * if it is in no watched cache.
  */
 void cubby__finding_describe(const char *report) COLD;
+
+/* Where an offset from an object is, "behind" it for example, and how far. */
+size_t cubby__finding_place(ptrdiff_t offset, size_t object_bytes,
+			    const char **ret_where) COLD;
 
 /* Lines with the frames of a stack. */
 void cubby__finding_stack(uint32_t stack) COLD;

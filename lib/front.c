@@ -30,6 +30,7 @@
 #include "defer.h"
 #include "hand.h"
 #include "registry.h"
+#include "sample.h"
 
 #include <errno.h>
 
@@ -200,6 +201,8 @@ pop_any(struct cubby_cache *cache)
 	for (unsigned i = 0; object == NULL && i < TRIES; i++) {
 		if (!load_cells(&hand))
 			break;
+		sample_count(cache, magazine_cells_below(
+					    hand_read(&hand, HAND_LOADED)));
 		object = hand_pop(&hand);
 	}
 	hand_leave(&hand);
@@ -218,6 +221,7 @@ install(struct cubby_cache *cache, unsigned n, const uint32_t *numbers)
 	struct hand hand;
 	unsigned i = 0;
 
+	sample_count(cache, first->count);
 	magazine_set_count(first, first->count - 1);
 	if (first->count != 0 &&
 	    hand_enter(&hand, cache, &cache->front.gate)) {
@@ -351,7 +355,8 @@ push_at_once(struct cubby_cache *cache, void *object)
 	/* The cache is staged, or it has been tried already. */
 	return cubby__percpu_works && cache->dying == NULL &&
 	       (cache->front.is_staged ||
-		cache->fast.full_mask == FULL_MASK_STAGED) &&
+		__atomic_load_n(&cache->fast.full_mask, __ATOMIC_RELAXED) ==
+			FULL_MASK_STAGED) &&
 	       cubby__rseq_push(&cache->front.free_gate, &hand_full_mask,
 				object);
 }

@@ -164,6 +164,18 @@ cubby__os_commit(void *base, size_t bytes)
 }
 
 int
+cubby__os_protect(void *base, size_t bytes)
+{
+	int saved = errno;
+	int err = -ENOMEM;
+
+	if (!injected_failure() && mprotect(base, bytes, PROT_NONE) == 0)
+		err = 0;
+	errno = saved;
+	return err;
+}
+
+int
 cubby__os_show_zeroes(void *base, size_t bytes)
 {
 	int saved = errno;

@@ -41,6 +41,9 @@ void cubby__os_unmap(void *base, size_t bytes);
 /* Make reserved pages accessible: 0 or -ENOMEM. */
 int cubby__os_commit(void *base, size_t bytes);
 
+/* Nobody may access them until they are committed; what is in them stays. */
+int cubby__os_protect(void *base, size_t bytes);
+
 /* Make reserved pages readable: as zeroes, for free.  0 or -ENOMEM. */
 int cubby__os_show_zeroes(void *base, size_t bytes);
 

@@ -28,6 +28,7 @@
 #include "error.h"
 #include "hand.h"
 #include "os.h"
+#include "sample.h"
 #include "weak.h"
 
 #include <errno.h>
@@ -196,6 +197,7 @@ cubby__quiesce_for_each(struct cubby_cache *cache,
 {
 	visit_idle(cache, visit, context);
 	cubby__debug_for_each(cache, visit, context);
+	cubby__sample_for_each(cache, visit, context);
 	cubby__defer_for_each(cache, visit, context);
 	cubby__weak_for_each_retired(cache, visit, context);
 }
@@ -240,7 +242,8 @@ cubby__quiesce_count(const struct cubby_cache *cache,
 	cubby__magazine_count_list(front->preparing, &ret_counts->preparing);
 	ret_counts->reserved = cubby__reserve_count(cache);
 	ret_counts->retired = cache->weak.n_retired;
-	ret_counts->waiting = cubby__debug_count(cache);
+	ret_counts->waiting = cubby__debug_count(cache) +
+			      cubby__sample_count(cache);
 }
 
 /* --------------------------------- taking back ---------------------------- */
@@ -287,6 +290,7 @@ cubby__quiesce_drain(struct cubby_cache *cache, struct faults *faults)
 	}
 	front->aged_last = 0;
 	cubby__debug_drain_locked(cache, faults);
+	cubby__sample_drain_locked(cache);
 	if (!PLANTED(SWING))
 		recount_depot(cache);
 	cubby__depot_count_process(cache);
@@ -419,6 +423,7 @@ audit_cells(struct audit *audit)
 		audit->seen = memory;
 	visit_idle(audit->cache, audit_cell, audit);
 	cubby__debug_for_each(audit->cache, audit_cell, audit);
+	cubby__sample_for_each(audit->cache, audit_cell, audit);
 	cubby__weak_for_each_retired(audit->cache, audit_retired, audit);
 	cubby__defer_for_each(audit->cache, audit_cell, audit);
 	if (memory != NULL)

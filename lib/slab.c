@@ -5,16 +5,15 @@
 #include "check.h"
 #include "os.h"
 
+#include <errno.h>
 #include <string.h>
-
-#define BITS_PER_WORD 64
 
 uint32_t
 cubby__slab_record_bytes(const struct geometry *geometry)
 {
 	return (uint32_t)(sizeof(struct slab) +
 			  div_up(geometry_slab_cells(geometry),
-				 BITS_PER_WORD) *
+				 SLAB_BITS_PER_WORD) *
 				  sizeof(uint64_t));
 }
 
@@ -65,17 +64,6 @@ cubby__slab_fini(struct slab_set *set)
 }
 
 /* ---------------------------------- lanes -------------------------------- */
-
-static enum slab_lane
-lane_by_count(const struct slab *slab)
-{
-	if (slab->n_live == 0)
-		return LANE_EMPTY;
-	if (slab->n_live == slab->n_cells)
-		return LANE_FULL;
-	return (enum slab_lane)(((uint32_t)slab->n_live * 4 - 1) /
-				slab->n_cells);
-}
 
 static void
 enter_lane(struct slab_set *set, uint64_t number, enum slab_lane lane)
@@ -440,13 +428,13 @@ take_from(struct slab_set *set, uint64_t number, size_t n, uint64_t *cells)
 		}
 		bit = bit_lowest(~*word);
 		*word |= (uint64_t)1 << bit;
-		cells[n_taken++] = first + slab->first_word * BITS_PER_WORD +
-				   bit;
+		cells[n_taken++] = first +
+				   slab->first_word * SLAB_BITS_PER_WORD + bit;
 	}
 	slab->n_live = (uint16_t)(slab->n_live + n);
 	if (slab->flags != 0 && slab->n_live * 4 > slab->n_cells * 3)
 		slab->flags = 0; /* to be thinned anew */
-	move_to_lane(set, number, lane_by_count(slab));
+	move_to_lane(set, number, slab_lane_by_count(slab));
 	return n;
 }
 
@@ -467,6 +455,25 @@ cubby__slab_take(struct slab_set *set, size_t n, uint64_t *cells,
 	set->n_live += n_taken;
 	set->n_live_peak = max_u64(set->n_live_peak, set->n_live);
 	return n_taken;
+}
+
+int
+cubby__slab_take_whole(struct slab_set *set, uint64_t *ret_slab)
+{
+	uint64_t number = set->n_slabs;
+	struct slab *slab;
+	int err = set->n_cells == set->max_cells ? -ENOMEM : open_next(set);
+
+	if (err)
+		return err;
+	slab = slab_record(set, number);
+	for (uint64_t i = 0; i < slab_words(set); i++)
+		slab->live[i] = ~slab_beyond_mask(slab, i);
+	slab->n_live = slab->n_cells;
+	set->n_live += slab->n_cells;
+	move_to_lane(set, number, slab_lane_by_count(slab));
+	*ret_slab = number;
+	return 0;
 }
 
 int
@@ -509,8 +516,8 @@ cubby__slab_is_live(const struct slab_set *set, uint64_t cell)
 
 	if (number >= set->n_slabs)
 		return false;
-	return slab_record(set, number)->live[i / BITS_PER_WORD] >>
-		       (i % BITS_PER_WORD) &
+	return slab_record(set, number)->live[i / SLAB_BITS_PER_WORD] >>
+		       (i % SLAB_BITS_PER_WORD) &
 	       1;
 }
 
@@ -521,15 +528,15 @@ cubby__slab_give(struct slab_set *set, uint64_t cell)
 	uint64_t number = cell >> shift;
 	uint64_t i = cell & (((uint64_t)1 << shift) - 1);
 	struct slab *slab = slab_record(set, number);
-	uint8_t word = (uint8_t)(i / BITS_PER_WORD);
+	uint8_t word = (uint8_t)(i / SLAB_BITS_PER_WORD);
 
 	CHECK_DEBUG(cubby__slab_is_live(set, cell)); /* L1 */
-	slab->live[word] &= ~((uint64_t)1 << (i % BITS_PER_WORD));
+	slab->live[word] &= ~((uint64_t)1 << (i % SLAB_BITS_PER_WORD));
 	if (word < slab->first_word)
 		slab->first_word = word;
 	slab->n_live--;
 	set->n_live--;
-	move_to_lane(set, number, lane_by_count(slab));
+	move_to_lane(set, number, slab_lane_by_count(slab));
 }
 
 /* ----------------------------- returning pages --------------------------- */
@@ -648,7 +655,8 @@ thin(const struct slab_set *set, uint64_t number)
 	for (uint64_t i = 0; i < slab_words(set); i++) {
 		for (uint64_t bits = slab->live[i]; bits != 0;
 		     bits &= bits - 1) {
-			uint64_t cell = i * BITS_PER_WORD + bit_lowest(bits);
+			uint64_t cell = i * SLAB_BITS_PER_WORD +
+					bit_lowest(bits);
 
 			drop_between(gap, first + cell * cell_bytes);
 			gap = first + (cell + 1) * cell_bytes;
@@ -681,118 +689,4 @@ cubby__slab_reclaim_abandon(struct slab_set *set)
 	while (set->n_in_lane[LANE_RECLAIMING] != 0)
 		cubby__slab_reclaim_end(set, bit_tree_lowest(&set->tree,
 							     LANE_RECLAIMING));
-}
-
-/* --------------------------------- verify -------------------------------- */
-
-struct sums {
-	uint64_t n_cells;
-	uint64_t n_live;
-	uint64_t n_cells_returned;
-	uint64_t n_in_lane[N_LANES];
-};
-
-struct verdict {
-	size_t n_faults;
-	struct text *first;
-};
-
-#define NO_SLAB UINT64_MAX /* a fault of the whole set */
-
-static void
-fault(struct verdict *verdict, uint64_t slab, const char *what)
-{
-	if (verdict->n_faults++ != 0)
-		return;
-	if (slab != NO_SLAB)
-		cubby__text_printf(verdict->first, "slab %zu: ", (size_t)slab);
-	cubby__text_printf(verdict->first, "%s", what);
-}
-
-static bool
-lane_is_right(const struct slab *slab)
-{
-	if (slab->lane == LANE_RECLAIMING || slab->lane == LANE_RETURNED)
-		return slab->n_live == 0;
-	return slab->lane == lane_by_count(slab);
-}
-
-static bool
-lanes_agree(const struct slab_set *set, uint64_t number)
-{
-	uint8_t mine = slab_record(set, number)->lane;
-
-	for (unsigned lane = 0; lane < N_LANES; lane++)
-		if (bit_tree_test(&set->tree, lane, number) != (lane == mine))
-			return false;
-	return true;
-}
-
-/* Bits of word `word` that stand for no cell. */
-static uint64_t
-beyond_mask(const struct slab *slab, uint64_t word)
-{
-	uint64_t first = word * BITS_PER_WORD;
-
-	if (slab->n_cells >= first + BITS_PER_WORD)
-		return 0;
-	return slab->n_cells <= first ? UINT64_MAX :
-					UINT64_MAX << (slab->n_cells - first);
-}
-
-static void
-verify_bits(const struct slab_set *set, uint64_t number,
-	    struct verdict *verdict)
-{
-	const struct slab *slab = slab_record(set, number);
-	uint64_t n_live = 0;
-
-	for (uint64_t i = 0; i < slab_words(set); i++) {
-		uint64_t word = slab->live[i];
-
-		n_live += (uint64_t)__builtin_popcountll(word);
-		if (word & beyond_mask(slab, i))
-			fault(verdict, number, "a bit beyond its cells (L2)");
-		if (i < slab->first_word && word != UINT64_MAX)
-			fault(verdict, number, "first_word is too high (L3)");
-	}
-	if (n_live != slab->n_live)
-		fault(verdict, number, "n_live is not its set bits (L1)");
-}
-
-static void
-verify_slab(const struct slab_set *set, uint64_t number, struct sums *sums,
-	    struct verdict *verdict)
-{
-	const struct slab *slab = slab_record(set, number);
-
-	verify_bits(set, number, verdict);
-	if (slab->lane >= N_LANES || !lane_is_right(slab) ||
-	    !lanes_agree(set, number)) {
-		fault(verdict, number, "in a wrong lane (L4)");
-		return;
-	}
-	if ((slab->flags & SLAB_DECOMMITTED) && slab->lane != LANE_RETURNED)
-		fault(verdict, number, "decommitted but in use (L6)");
-	sums->n_cells += slab->n_cells;
-	sums->n_live += slab->n_live;
-	sums->n_in_lane[slab->lane]++;
-	if (slab->lane == LANE_RETURNED)
-		sums->n_cells_returned += slab->n_cells;
-}
-
-size_t
-cubby__slab_verify(const struct slab_set *set, struct text *first)
-{
-	struct verdict verdict = { 0, first };
-	struct sums sums = { 0 };
-
-	for (uint64_t number = 0; number < set->n_slabs; number++)
-		verify_slab(set, number, &sums, &verdict);
-	if (sums.n_cells != set->n_cells || sums.n_live != set->n_live ||
-	    sums.n_cells_returned != set->n_cells_returned ||
-	    memcmp(sums.n_in_lane, set->n_in_lane, sizeof(sums.n_in_lane)))
-		fault(&verdict, NO_SLAB,
-		      "the totals are not the sums over the slabs (L5)");
-	return verdict.n_faults;
 }

@@ -82,6 +82,8 @@ _Static_assert(N_LANES == BIT_TREE_LANES, "a lane of the tree per lane");
 #define SLAB_WORDS_STAY 2u  /* and its pages: the floor could not be kept */
 #define SLAB_THIN_SHIFT 8   /* steps of thinning done, since it was filled */
 
+#define SLAB_BITS_PER_WORD 64
+
 struct slab {
 	uint16_t n_live;
 	uint16_t n_cells;
@@ -148,6 +150,12 @@ uint32_t cubby__slab_record_bytes(const struct geometry *geometry);
 size_t cubby__slab_take(struct slab_set *set, size_t n, uint64_t *cells,
 			enum slab_refusal *ret_refusal);
 
+/*
+ * Open another slab and make all of its cells live: 0 or -ENOMEM.  Whoever asks
+ * has them, as if one by one.
+ */
+int cubby__slab_take_whole(struct slab_set *set, uint64_t *ret_slab);
+
 /* Make a live cell free. */
 void cubby__slab_give(struct slab_set *set, uint64_t cell);
 
@@ -197,7 +205,31 @@ slab_words(const struct slab_set *set)
 	return (set->record_bytes - sizeof(struct slab)) / sizeof(uint64_t);
 }
 
-/* Contradictions to L1 to L6, counted; the first is described in `first`. */
+/* The lane that its count calls for. */
+static inline enum slab_lane
+slab_lane_by_count(const struct slab *slab)
+{
+	if (slab->n_live == 0)
+		return LANE_EMPTY;
+	if (slab->n_live == slab->n_cells)
+		return LANE_FULL;
+	return (enum slab_lane)(((uint32_t)slab->n_live * 4 - 1) /
+				slab->n_cells);
+}
+
+/* Bits of word `word` that stand for no cell. */
+static inline uint64_t
+slab_beyond_mask(const struct slab *slab, uint64_t word)
+{
+	uint64_t first = word * SLAB_BITS_PER_WORD;
+
+	if (slab->n_cells >= first + SLAB_BITS_PER_WORD)
+		return 0;
+	return slab->n_cells <= first ? UINT64_MAX :
+					UINT64_MAX << (slab->n_cells - first);
+}
+
+/* slab_verify.c: contradictions to L1 to L6, counted; the first is described in `first`. */
 size_t cubby__slab_verify(const struct slab_set *set, struct text *first);
 
 #endif /* CUBBY__SLAB_H */

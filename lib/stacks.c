@@ -25,15 +25,18 @@ struct stack {
 	void *frames[];
 };
 
-static char *arena;         /* heads, places, stacks */
-static uint64_t used_bytes; /* of it; may run beyond its end */
-static uint32_t n_numbers;  /* given */
-static char program[512];   /* its path */
-
 /* By number: the place of each. */
 #define PLACES_OFFSET (N_HEADS * sizeof(uint32_t))
 #define NUMBERS_MAX ((uint32_t)1 << 16)
-#define STACKS_OFFSET (PLACES_OFFSET + NUMBERS_MAX * sizeof(uint32_t))
+
+/* The path of the program. */
+#define PROGRAM_OFFSET (PLACES_OFFSET + NUMBERS_MAX * sizeof(uint32_t))
+#define PROGRAM_BYTES 512
+#define STACKS_OFFSET (PROGRAM_OFFSET + PROGRAM_BYTES)
+
+static char *arena; /* heads, places, program, stacks */
+static uint64_t used_bytes = STACKS_OFFSET; /* may run beyond its end */
+static uint32_t n_numbers;                  /* given */
 
 static uint32_t *
 heads(void)
@@ -53,25 +56,25 @@ stack_at(uint32_t place)
 	return (struct stack *)(arena + (uint64_t)place * PLACE_BYTES);
 }
 
+/* No lock: a fork child would find it held. */
 bool
 cubby__stacks_init(void)
 {
 	void *frames[2], *memory;
-	ssize_t n_bytes;
+	char *expected = NULL, *program;
 
-	if (arena != NULL)
+	if (__atomic_load_n(&arena, __ATOMIC_ACQUIRE) != NULL)
 		return true;
 	if (cubby__os_map(ARENA_BYTES, &memory) != 0)
 		return false;
-	n_bytes = cubby__os_read_link("/proc/self/exe", program,
-				      sizeof(program));
-	if (n_bytes < 0)
+	program = (char *)memory + PROGRAM_OFFSET;
+	if (cubby__os_read_link("/proc/self/exe", program, PROGRAM_BYTES) < 0)
 		program[0] = '\0';
-	used_bytes = STACKS_OFFSET;
-	__atomic_store_n(&arena, memory, __ATOMIC_RELEASE);
-	if (backtrace != NULL)
-		backtrace(frames,
-			  ARRAY_SIZE(frames)); /* loads what it needs */
+	if (backtrace != NULL) /* loads what it needs */
+		backtrace(frames, ARRAY_SIZE(frames));
+	if (!__atomic_compare_exchange_n(&arena, &expected, memory, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		cubby__os_unmap(memory, ARENA_BYTES);
 	return true;
 }
 
@@ -235,6 +238,16 @@ find_module(const void *address, const char **ret_name, uintptr_t *ret_base)
 }
 #endif
 
+static const char *
+program_path(void)
+{
+	const char *start = __atomic_load_n(&arena, __ATOMIC_ACQUIRE);
+
+	return start != NULL && start[PROGRAM_OFFSET] != '\0' ?
+		       start + PROGRAM_OFFSET :
+		       "program";
+}
+
 void
 cubby__stacks_describe(struct text *text, const void *address)
 {
@@ -246,7 +259,7 @@ cubby__stacks_describe(struct text *text, const void *address)
 		return;
 	}
 	if (name == NULL || name[0] == '\0')
-		name = program[0] != '\0' ? program : "program";
+		name = program_path();
 	cubby__text_printf(text, "%s+0x%lx", name,
 			   (unsigned long)((uintptr_t)address - base));
 }

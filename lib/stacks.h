@@ -3,13 +3,14 @@
  * LAYER 1: stacks - call stacks, each kept once
  *
  * A stack is a number.  Equal stacks have equal numbers, counted from 1, and are
- * for ever.  They lie one after another in one mapping, behind two tables: chains by
- * their hash, in which they are looked for, and where each number's is:
+ * for ever.  They lie one after another in one mapping, behind two tables, chains by
+ * their hash, in which they are looked for, and where each number's is, and the path
+ * of the program:
  *
  *	0        64 KiB    320 KiB                            16 MiB
- *	+--------+---------+-------+-------+----------------+
- *	| heads  | places  | stack | stack | ...            |
- *	+--------+---------+-------+-------+----------------+
+ *	+--------+---------+------+-------+-------+---------+
+ *	| heads  | places  | path | stack | stack | ...     |
+ *	+--------+---------+------+-------+-------+---------+
  *
  * The chains are lock-free and only grow: who finds that another has put in the
  * same stack meanwhile leaves his own behind, unused.
@@ -18,7 +19,7 @@
  * time: that is done by _init(), and nothing of it allocates afterwards.  Without
  * it, as with musl, no stack is known.
  *
- * Threads: all but _init() are MT-safe and async-signal-safe.
+ * Threads: all are MT-safe, and all but _init() async-signal-safe.
  */
 #ifndef CUBBY__STACKS_H
 #define CUBBY__STACKS_H
@@ -28,7 +29,7 @@
 
 #define STACK_FRAMES_MAX 24
 
-/* Before the first stack is taken, under the caller's lock; false: no memory. */
+/* Before the first stack is taken, by anybody; false: no memory. */
 bool cubby__stacks_init(void);
 
 /* The stack of the caller; 0: it is not known, or there is no room. */

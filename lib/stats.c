@@ -7,6 +7,7 @@
 #include "error.h"
 #include "os.h"
 #include "percpu.h"
+#include "sample.h"
 
 #include <cubby/stats.h>
 
@@ -85,6 +86,7 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(n_quarantined, "cells", "freed, kept from reuse for a while"),
 	COLUMN(n_damaged, "events", "objects found damaged"),
 	COLUMN(n_failed, "events", "allocations that were made to fail"),
+	COLUMN(n_sampled, "events", "objects that got pages of their own"),
 };
 
 static const char *const reasons[] = {
@@ -284,6 +286,8 @@ snapshot_debug(const struct cubby_cache *cache,
 {
 	const struct debug_cache *debug = cache->debug;
 
+	if (cache->sample != NULL)
+		stats->n_sampled = event_count(&cache->sample->n_taken);
 	if (debug == NULL)
 		return;
 	stats->debug = debug->flags;

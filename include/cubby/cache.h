@@ -237,6 +237,12 @@ struct cubby_cache_attr {
 	uint64_t debug; /* CUBBY_DEBUG_* */
 	uint64_t quarantine_bytes;
 	uint64_t fail_nth, fail_every, fail_ppm;
+
+	/*
+	 * One of about so many objects gets pages of its own, beside which
+	 * and, once it is free, in which each access is reported; 0: none.
+	 */
+	uint64_t guard_every;
 };
 
 static inline void

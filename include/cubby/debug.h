@@ -35,6 +35,7 @@
  *	        all        FZPU
  *	        quarantine=SIZE  cells that were freed wait, first in, first out,
  *	                         until so many bytes of them do: P finds more
+ *	        guard=N          see below
  *	        fail-nth=N       the N-th allocation fails, once; not of a reserve
  *	        fail-every=N     each N-th fails
  *	        fail-ppm=N       of a million allocations N fail, by a sequence
@@ -48,7 +49,20 @@
  *
  *	CUBBY_DEBUG='FZ;FZPU,conn*,timer;-,log'
  *
- * Each implies F.  What is not understood is reported once and ignored; setuid
+ * Sampled guard pages, for production: with guard=N and nothing else one object of
+ * about N lies at the end or the beginning of pages of its own, between pages that
+ * nobody may access, which its own ones become when it is free.  A read or write there
+ * is reported in the instruction that does it, with the stacks of who does, who
+ * allocated and who freed; and the bytes beside it are compared at its free.  The
+ * fast path stays as it is but for the next N / 128 frees, which come out of line, so
+ * that the object's own free is seen; after them it is guarded against what goes
+ * beyond its ends alone.  Up to 8 objects a cache are guarded at a time.  Not done:
+ * with handles or flavours of RCU, max_objects or max_bytes, huge pages, cells above
+ * 16 KiB, without magazines, in 4 GiB of address space or less, and where the cache
+ * is watched otherwise.  The handler of SIGSEGV, installed with the first such cache,
+ * passes on what is not ours.  n_sampled of the statistics counts.
+ *
+ * Each but guard implies F.  What is not understood is reported once and ignored; setuid
  * programs ignore all of it.  What attributes ask for is added, but for `-`,
  * which turns it off.
  *

@@ -121,7 +121,8 @@ struct cubby_cache_stats {
 	uint64_t debug;         /* CUBBY_DEBUG_* */
 	uint64_t n_quarantined; /* cells: freed, and kept from reuse for a while */
 	uint64_t n_damaged;     /* events: objects found damaged */
-	uint64_t n_failed; /* events: allocations that were made to fail */
+	uint64_t n_failed;  /* events: allocations that were made to fail */
+	uint64_t n_sampled; /* events: objects that got pages of their own */
 };
 
 /* Who holds magazines. */

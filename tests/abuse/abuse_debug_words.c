@@ -4,9 +4,9 @@
  *
  * env: CUBBY_DEBUG=Z+poisn+quarantine=x,truck;QX
  * expect-exit: 0
- * expect-stderr: cubby: CUBBY_DEBUG: 'poisn' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N
- * expect-stderr: cubby: CUBBY_DEBUG: 'quarantine=x' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N
- * expect-stderr: cubby: CUBBY_DEBUG: 'QX' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N
+ * expect-stderr: cubby: CUBBY_DEBUG: 'poisn' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N guard=N
+ * expect-stderr: cubby: CUBBY_DEBUG: 'quarantine=x' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N guard=N
+ * expect-stderr: cubby: CUBBY_DEBUG: 'QX' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N guard=N
  */
 #include "abuse.h"
 

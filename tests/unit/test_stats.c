@@ -221,6 +221,7 @@ columns_lead_to_the_fields_they_name(void **state)
 	CHECK(n_quarantined);
 	CHECK(n_damaged);
 	CHECK(n_failed);
+	CHECK(n_sampled);
 #undef CHECK
 }
 

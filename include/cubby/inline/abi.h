@@ -36,7 +36,7 @@ CUBBY_BEGIN_DECLS
 /* Of a cache. */
 struct cubby__fast {
 	uint64_t gate;        /* address of its block of CPU 0, or of zeroes */
-	uint32_t full_mask;   /* fixed for the cache's life */
+	uint32_t full_mask;   /* 0: each free is out of line, for now */
 	uint32_t thread_gate; /* the library's own */
 };
 

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* LAYER 5: sample_fault - an access to a page that nobody may access */
+#include "sample_fault.h"
+
+#include "bits.h"
+#include "finding.h"
+#include "os.h"
+#include "registry.h"
+#include "report.h"
+#include "sample.h"
+#include "stacks.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <ucontext.h>
+
+MISUSE_ROW(CUBBY_MISUSE_GUARD_PAGE, "guard-page",
+	   "somebody went beyond its ends, or has kept a pointer to it");
+
+static struct sigaction before;
+
+/* ---------------------------------- finding ------------------------------ */
+
+static uint64_t
+distance_to(const struct cubby_cache *cache, const struct sample_slot *slot,
+	    const char *address)
+{
+	const char *object = region_object(&cache->region, slot->cell);
+	const char *end = object + cache->region.geometry.object_bytes;
+
+	if (address < object)
+		return (uint64_t)(object - address);
+	return address < end ? 0 : (uint64_t)(address - end) + 1;
+}
+
+/* The slot that it is nearest to, if it is in a cache's area. */
+static bool
+find_slot(const struct cubby_cache *cache, const char *address,
+	  struct sample_slot *ret_slot)
+{
+	const struct sample *sample = cache->sample;
+	uint64_t best = UINT64_MAX;
+
+	if (sample == NULL || sample->start == NULL ||
+	    address < sample->start || address >= sample->end)
+		return false;
+	for (uint32_t i = 0; i < sample->n_slots; i++) {
+		uint64_t distance = distance_to(cache, &sample->slots[i],
+						address);
+
+		if (distance >= best)
+			continue;
+		best = distance;
+		*ret_slot = sample->slots[i];
+	}
+	return true;
+}
+
+static struct cubby_cache *
+cache_of(const void *address)
+{
+	struct cubby_cache *cache = NULL;
+	struct granule_owner owner;
+
+	if (cubby__granule_find(address, &owner))
+		cache = cubby__registry_by_id(owner.id);
+	return cache_is_live(cache) ? cache : NULL;
+}
+
+/* ---------------------------------- reports ------------------------------ */
+
+/* "was written": where the processor says which. */
+static const char *
+access_of(const void *context)
+{
+#if defined(__x86_64__)
+	const ucontext_t *cpu = context;
+
+	return cpu->uc_mcontext.gregs[REG_ERR] & 2 ? "was written" :
+						     "was read";
+#else
+	(void)context;
+	return "was accessed";
+#endif
+}
+
+static const char *
+state_of(const struct sample_slot *slot)
+{
+	switch (slot->state) {
+	case SAMPLE_IDLE:
+		return "free";
+	case SAMPLE_LIVE:
+		return "live";
+	case SAMPLE_LOOSE:
+		break;
+	}
+	return "no longer watched, and may be another's by now";
+}
+
+static void
+report(const struct cubby_cache *cache, const struct sample_slot *slot,
+       const char *address, const void *context)
+{
+	const char *object = region_object(&cache->region, slot->cell);
+	uint32_t object_bytes = cache->region.geometry.object_bytes;
+	const char *where;
+	size_t distance = cubby__finding_place(address - object, object_bytes,
+					       &where);
+	struct report report;
+
+	cubby__report_open(&report, CUBBY_MISUSE_GUARD_PAGE, cache->name,
+			   address,
+			   "%p, %zu bytes %s object %p (cell %zu, %u bytes), "
+			   "which is %s, %s",
+			   (const void *)address, distance, where,
+			   (const void *)object, (size_t)slot->cell,
+			   object_bytes, state_of(slot), access_of(context));
+	cubby__report_more("by thread %d at", (int)gettid());
+	cubby__finding_stack(cubby__stacks_take());
+	cubby__finding_events(&slot->user);
+	if (!cubby__report_aborts())
+		cubby__report_more("its page is opened, and the program goes "
+				   "on");
+	cubby__report_close(&report, true);
+}
+
+/* ---------------------------------- handler ------------------------------ */
+
+static bool
+handle(const siginfo_t *info, const void *context)
+{
+	const char *address = info->si_addr;
+	struct cubby_cache *cache = cache_of(address);
+	struct sample_slot slot;
+	sigset_t saved;
+	bool is_ours;
+
+	if (cache == NULL || cache->sample == NULL)
+		return false;
+	cubby__lock_acquire(&cache->lock, &saved);
+	is_ours = find_slot(cache, address, &slot);
+	cubby__lock_release(&cache->lock, &saved);
+	if (!is_ours)
+		return false;
+	report(cache, &slot, address, context);
+	return cubby__os_commit((void *)align_down((uintptr_t)address,
+						   cubby__os_page_bytes()),
+				cubby__os_page_bytes()) == 0;
+}
+
+/* What was there before us; if nothing was, the access is made again, and ends us. */
+static void
+pass_on(int number, siginfo_t *info, void *context)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+
+	if (before.sa_flags & SA_SIGINFO)
+		before.sa_sigaction(number, info, context);
+	else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
+		before.sa_handler(number);
+	else
+		sigaction(number, &action, NULL);
+}
+
+static void
+on_fault(int number, siginfo_t *info, void *context)
+{
+	int saved_errno = errno;
+
+	if (info->si_code != SEGV_ACCERR || !handle(info, context))
+		pass_on(number, info, context);
+	errno = saved_errno;
+}
+
+void
+cubby__sample_fault_install(void)
+{
+	static uint32_t is_done;
+	struct sigaction action = {
+		.sa_sigaction = on_fault,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK,
+	};
+
+	if (__atomic_exchange_n(&is_done, 1, __ATOMIC_RELAXED) != 0)
+		return;
+	sigaction(SIGSEGV, NULL, &before);
+	sigaction(SIGSEGV, &action, NULL);
+}

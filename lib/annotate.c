@@ -10,6 +10,7 @@
 #include <valgrind/memcheck.h>
 #include <valgrind/valgrind.h>
 #define KNOWS_VALGRIND 1
+#define TYPE_DIGITS 9 /* 262,143 caches of a process, also of its past */
 #else
 #define KNOWS_VALGRIND 0
 #endif
@@ -17,9 +18,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t is_off;
-OPTION_ROW(annotate, OPTION_WORD, &is_off, "auto|off",
-	   "whether Valgrind and sanitizers are told of objects");
+enum { HOW_AUTO, HOW_OFF, HOW_TYPES };
+static uint64_t how;
+OPTION_ROW(
+	annotate, OPTION_WORD, &how, "auto|off|types",
+	"whether Valgrind and sanitizers are told of objects; their types too");
+
+static bool
+is_off(void)
+{
+	return how == HOW_OFF;
+}
 
 static uint64_t passes_option;
 OPTION_ROW(passthrough, OPTION_FLAG, &passes_option, NULL,
@@ -74,10 +83,73 @@ on_memcheck(void)
 	return RUNNING_ON_VALGRIND && VALGRIND_GET_VBITS(&byte, &bits, 1) == 1;
 }
 
-static void
-tell_valgrind_alloc(void *object, size_t object_bytes, bool is_defined)
+/* An object, or, without one, the name of a type. */
+struct news {
+	void *object;
+	size_t object_bytes;
+	bool is_defined;
+	const char *name;
+};
+
+/* Nothing, but the same in no two places: these are not made one. */
+#define HERE(n) __asm__ volatile("" : : "i"(n) : "memory")
+
+static ALWAYS_INLINE void
+tell_news(const struct news *news)
 {
-	VALGRIND_MALLOCLIKE_BLOCK(object, object_bytes, 0, is_defined);
+	if (news->object == NULL) {
+		VALGRIND_PRINTF_BACKTRACE("cubby: type %s\n", news->name);
+		HERE(4); /* no tail call: cubby-massif counts frames */
+		return;
+	}
+	VALGRIND_MALLOCLIKE_BLOCK(news->object, news->object_bytes, 0,
+				  news->is_defined);
+}
+
+/*
+ * Massif knows stacks and no types, so a stack spells the type: a frame a digit,
+ * the outermost the lowest, by which of these calls it will return to.  Their
+ * addresses are in the log, too, where the type got its name: cubby-massif.
+ */
+static __attribute__((noinline)) void
+spell(uint64_t type, unsigned n_digits, const struct news *news)
+{
+	if (n_digits-- == 0) {
+		tell_news(news);
+		return;
+	}
+	switch (type % 4) {
+	case 0:
+		spell(type / 4, n_digits, news);
+		HERE(0);
+		break;
+	case 1:
+		spell(type / 4, n_digits, news);
+		HERE(1);
+		break;
+	case 2:
+		spell(type / 4, n_digits, news);
+		HERE(2);
+		break;
+	default:
+		spell(type / 4, n_digits, news);
+		HERE(3);
+		break;
+	}
+}
+
+static void
+tell_valgrind_type(uint64_t type, const char *name)
+{
+	spell(type, TYPE_DIGITS, &(struct news){ .name = name });
+}
+
+static void
+tell_valgrind_alloc(void *object, size_t object_bytes, bool is_defined,
+		    uint64_t type)
+{
+	spell(type, type != 0 ? TYPE_DIGITS : 0,
+	      &(struct news){ object, object_bytes, is_defined, NULL });
 	VALGRIND_HG_CLEAN_MEMORY(object, object_bytes);
 	ANNOTATE_HAPPENS_AFTER(object);
 }
@@ -128,9 +200,16 @@ on_memcheck(void)
 }
 
 static void
-tell_valgrind_alloc(void *object, size_t object_bytes, bool is_defined)
+tell_valgrind_type(uint64_t type, const char *name)
 {
-	(void)object, (void)object_bytes, (void)is_defined;
+	(void)type, (void)name;
+}
+
+static void
+tell_valgrind_alloc(void *object, size_t object_bytes, bool is_defined,
+		    uint64_t type)
+{
+	(void)object, (void)object_bytes, (void)is_defined, (void)type;
 }
 
 static void
@@ -171,14 +250,14 @@ bool
 cubby__annotate_passes(void)
 {
 	cubby__options_read();
-	return passes_option || (!is_off && cubby__annotate_on_valgrind() &&
+	return passes_option || (!is_off() && cubby__annotate_on_valgrind() &&
 				 is_preloaded("*vgpreload_dhat*"));
 }
 
 bool
 cubby__annotate_objects(void)
 {
-	return !cubby__annotate_passes() && !is_off &&
+	return !cubby__annotate_passes() && !is_off() &&
 	       ((KNOWS_VALGRIND && cubby__annotate_on_valgrind()) ||
 		__asan_poison_memory_region != NULL ||
 		__msan_allocated_memory != NULL || cubby__annotate_on_tsan() ||
@@ -188,14 +267,14 @@ cubby__annotate_objects(void)
 bool
 cubby__annotate_accesses(void)
 {
-	return !cubby__annotate_passes() && !is_off &&
+	return !cubby__annotate_passes() && !is_off() &&
 	       (on_memcheck() || __asan_poison_memory_region != NULL);
 }
 
 bool
 cubby__annotate_searches(void)
 {
-	return !cubby__annotate_passes() && !is_off && on_memcheck();
+	return !cubby__annotate_passes() && !is_off() && on_memcheck();
 }
 
 void
@@ -206,8 +285,22 @@ cubby__annotate_hide(void *start, size_t n_bytes)
 
 /* ---------------------------------- objects ------------------------------ */
 
+uint64_t
+cubby__annotate_type(const char *name)
+{
+	static uint64_t last;
+	uint64_t type;
+
+	if (how != HOW_TYPES || !cubby__annotate_on_valgrind())
+		return 0;
+	type = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+	tell_valgrind_type(type, name);
+	return type;
+}
+
 void
-cubby__annotate_alloc(void *object, size_t object_bytes, bool is_defined)
+cubby__annotate_alloc(void *object, size_t object_bytes, bool is_defined,
+		      uint64_t type)
 {
 	if (__asan_unpoison_memory_region != NULL)
 		__asan_unpoison_memory_region(object, object_bytes);
@@ -217,7 +310,7 @@ cubby__annotate_alloc(void *object, size_t object_bytes, bool is_defined)
 		__tsan_acquire(object);
 	if (heaptrack_malloc != NULL)
 		heaptrack_malloc(object, object_bytes);
-	tell_valgrind_alloc(object, object_bytes, is_defined);
+	tell_valgrind_alloc(object, object_bytes, is_defined, type);
 }
 
 void
@@ -257,7 +350,7 @@ cubby__annotate_access(void *start, size_t n_bytes)
 void
 cubby__annotate_roots(void *start, size_t n_bytes, bool are_roots)
 {
-	if (is_off || __lsan_register_root_region == NULL ||
+	if (is_off() || __lsan_register_root_region == NULL ||
 	    __lsan_unregister_root_region == NULL)
 		return;
 	if (are_roots)

@@ -50,8 +50,12 @@ bool cubby__annotate_searches(void);
 /* Such a block is there: it is not an object itself, though what is in it are. */
 void cubby__annotate_hide(void *start, size_t n_bytes);
 
+/* A new type of objects; 0 if nobody is told of types. */
+uint64_t cubby__annotate_type(const char *name);
+
 /* An object begins; @is_defined: its bytes have been written. */
-void cubby__annotate_alloc(void *object, size_t object_bytes, bool is_defined);
+void cubby__annotate_alloc(void *object, size_t object_bytes, bool is_defined,
+			   uint64_t type);
 void cubby__annotate_free(void *object, size_t object_bytes);
 
 /* A free of what is no object: Valgrind tells where it was allocated, and freed. */

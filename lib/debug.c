@@ -168,8 +168,10 @@ cubby__debug_init(struct cubby_cache *cache, const struct debug_rules *rules)
 			       !cubby__annotate_accesses() &&
 			       cache->init == NULL && cache->fini == NULL &&
 			       cache->weak.mode != CUBBY_WEAK_REUSE;
-	if (rules->annotates)
+	if (rules->annotates) {
 		describe_once();
+		debug->type = cubby__annotate_type(cache->name);
+	}
 	cache->debug = debug;
 	cache->alloc_stages[ALLOC_DEBUG] = cubby__debug_stage_alloc;
 	cache->free_stages[FREE_DEBUG] = cubby__debug_stage_free;
@@ -269,7 +271,8 @@ tell_alloc(struct cubby_cache *cache, void *object)
 	const struct guard *guard = &cache->debug->guard;
 
 	cubby__annotate_alloc(object, guard->geometry->object_bytes,
-			      cache->init != NULL || cache->fini != NULL);
+			      cache->init != NULL || cache->fini != NULL,
+			      cache->debug->type);
 	if (!cubby__annotate_accesses())
 		return;
 	close_zone(guard, object, GUARD_BEFORE);

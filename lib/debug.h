@@ -65,6 +65,7 @@ struct debug_cache {
 	struct cell_side *users;  /* struct debug_user a cell, or NULL */
 	bool may_fail;
 	bool is_annotated; /* tools are told */
+	uint64_t type;     /* annotate.h */
 	bool is_read_dead; /* and not that nobody may touch what is free */
 	uint64_t fail_nth, fail_every, fail_ppm;
 	uint64_t mapped_bytes;

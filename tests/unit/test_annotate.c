@@ -34,6 +34,15 @@ annotate_on_valgrind_agrees_with_what_is_preloaded(void **state)
 	assert_int_equal(cubby__annotate_on_valgrind(), expected);
 }
 
+/* Only cubby-massif asks for types. */
+static void
+annotate_type_unless_asked_for_is_0(void **state)
+{
+	(void)state;
+	assert_int_equal(cubby__annotate_type("truck"), 0);
+	assert_int_equal(cubby__annotate_type("truck"), 0);
+}
+
 int
 main(void)
 {
@@ -41,6 +50,7 @@ main(void)
 		cmocka_unit_test(annotate_on_tsan_agrees_with_the_compiler),
 		cmocka_unit_test(
 			annotate_on_valgrind_agrees_with_what_is_preloaded),
+		cmocka_unit_test(annotate_type_unless_asked_for_is_0),
 	};
 
 	return cmocka_run_group_tests_name("annotate", tests, NULL, NULL);

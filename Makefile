@@ -487,8 +487,9 @@ $(O)/tests/unit/test_gb: needs_cmocka = -lcmocka $(BENCH_LIBS)
 ## bench-debug: what CUBBY_DEBUG costs, beside memcheck: ten minutes
 ## truck: build the truck comparison
 ## quickstart: run it: the table and the picture
+## massif: run it under massif with malloc and with Cubby: two profiles, a picture
 ## server: build the event loop whose events carry handles, and its clients
-.PHONY: bench bench-quick bench-debug truck quickstart server
+.PHONY: bench bench-quick bench-debug truck quickstart massif server
 bench: $(BENCH_BIN) $(BENCH_WEAK) $(BENCH_ALONE) $(ORDERS) $(SPENT) truck server
 bench-quick: bench
 	@scripts/run-bench --quick --build $(O)
@@ -498,6 +499,8 @@ truck: $(O)/bench/truck
 server: $(SERVER) $(SERVER_LOAD)
 quickstart:
 	@scripts/quickstart
+massif: truck
+	@scripts/massif $(O)/bench/truck
 
 # -------------------------------- install ---------------------------------
 
@@ -510,8 +513,12 @@ FILLED_IN_RCU := $(O)/cubby-rcu.pc
 DEFINES := $(VARIANT_CPPFLAGS_$(VARIANT))
 no :=
 one_space := $(no) $(no)
-TOOLS := $(sort $(wildcard lib/tools/*))
+TOOLS := $(sort $(wildcard lib/tools/cubby-*))
+MASSIF := $(sort $(wildcard lib/tools/massif/*.awk))
+massifdir := $(datadir)/cubby/massif
+from_bindir = $(shell realpath -ms --relative-to=$(bindir) $(1))
 PAGES := $(sort $(wildcard docs/man/*.7))
+PAGES_1 := $(sort $(wildcard docs/man/*.1))
 SUPPRESSIONS := $(sort $(wildcard tests/support/*.supp))
 $(FILLED_IN): $(O)/%: lib/%.in include/cubby/base.h FORCE
 	$(fill_in)
@@ -535,9 +542,14 @@ endef
 install: lib $(FILLED_IN) $(if $(WITH_RCU),install-rcu)
 	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
 		$(DESTDIR)$(cmakedir) $(DESTDIR)$(datadir)/cubby \
-		$(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man7
+		$(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(mandir)/man1
 	$(if $(TOOLS),$(INSTALL) -m 755 $(TOOLS) $(DESTDIR)$(bindir))
+	$(if $(MASSIF),$(INSTALL) -d $(DESTDIR)$(massifdir))
+	$(if $(MASSIF),$(INSTALL) -m 644 $(MASSIF) $(DESTDIR)$(massifdir))
+	$(if $(MASSIF),sed -i 's|^\(share=.*\)/massif$$|\1/$(call from_bindir,$(massifdir))|' \
+		$(DESTDIR)$(bindir)/cubby-massif)
 	$(if $(PAGES),$(INSTALL) -m 644 $(PAGES) $(DESTDIR)$(mandir)/man7)
+	$(if $(PAGES_1),$(INSTALL) -m 644 $(PAGES_1) $(DESTDIR)$(mandir)/man1)
 	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(libdir)
 	$(INSTALL) -m 755 $(SHARED_REAL) $(DESTDIR)$(libdir)
 	ln -sf $(notdir $(SHARED_REAL)) $(DESTDIR)$(libdir)/$(SONAME)
@@ -572,8 +584,10 @@ uninstall:
 		$(SUPPRESSIONS:tests/support/%=$(DESTDIR)$(datadir)/cubby/%) \
 		$(TOOLS:lib/tools/%=$(DESTDIR)$(bindir)/%) \
 		$(PAGES:docs/man/%=$(DESTDIR)$(mandir)/man7/%) \
+		$(PAGES_1:docs/man/%=$(DESTDIR)$(mandir)/man1/%) \
+		$(MASSIF:lib/tools/massif/%=$(DESTDIR)$(massifdir)/%) \
 		$(patsubst include/%,$(DESTDIR)$(includedir)/%,$(LIB_HDR) $(RCU_HDR))
-	rmdir $(DESTDIR)$(includedir)/cubby/inline \
+	rmdir $(DESTDIR)$(massifdir) $(DESTDIR)$(includedir)/cubby/inline \
 		$(DESTDIR)$(includedir)/cubby $(DESTDIR)$(cmakedir) \
 		$(DESTDIR)$(datadir)/cubby 2> /dev/null || true
 

@@ -38,8 +38,13 @@ has_rcu=no
 {
 	(cd include && find cubby -name '*.h' ! -name rcu.h) |
 		sed "s|^|$prefix/include/|"
+	echo "$prefix/bin/cubby-massif"
 	echo "$prefix/bin/cubby-symbolize"
 	echo "$prefix/share/man/man7/cubby-debug.7"
+	for file in lib/tools/massif/*.awk; do
+		echo "$prefix/share/cubby/${file#lib/tools/}"
+	done
+	echo "$prefix/share/man/man1/cubby-massif.1"
 	echo "$prefix/share/cubby/memcheck.supp"
 	echo "$prefix/share/cubby/rcu.supp"
 	echo "$prefix/share/cubby/valgrind.supp"

@@ -272,8 +272,10 @@ cubby_cache_attr_init(struct cubby_cache_attr *attr)
  *                   that contradicts another (ZERO with init)
  *   -CUBBY_ELAYOUT  the layout does not verify
  *   -E2BIG          an object over 1 MiB (by size; a layout is ELAYOUT then);
- *                   more than 2^31 objects; attributes from the future
+ *                   more than 2^31 objects; attributes from the future; more
+ *                   than 8 pairs of a flavour and a way to reclaim
  *   -ENOMEM         no address space, no memory for prefault_objects
+ *   -EAGAIN         the kernel refuses the thread that a flavour needs
  * with a detail that names the argument.
  *
  * Shape: reserves address space (16 MiB to 32 GiB unless max_objects says

@@ -12,9 +12,10 @@
  *                                         program's hook, then abort()
  *
  * A call that fails has changed nothing: out-parameters are written only on
- * success.  A call that succeeds leaves errno as it was.  Except for a misuse
- * report, and a line on words in CUBBY_OPTIONS that it does not know, the
- * library never prints.
+ * success.  A call that succeeds leaves errno as it was.  Except for misuse
+ * reports, a line on each word in CUBBY_OPTIONS and CUBBY_DEBUG that it does not
+ * know, and what these ask for (traces, what is live at exit), the library never
+ * prints unasked.
  */
 #ifndef CUBBY_ERROR_H
 #define CUBBY_ERROR_H

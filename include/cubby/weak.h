@@ -241,7 +241,10 @@ CUBBY_API CUBBY_MUST_USE int cubby_weak_parse(struct cubby_cache *cache,
 CUBBY_API CUBBY_MUST_USE void *cubby_weak_upgrade(struct cubby_cache *cache,
 						  cubby_weak handle);
 
-/* One more, by one who has one; the object, dying or not. */
+/*
+ * One more, by one who has one: the object, dying or not, or NULL if it has as
+ * many as there can be.
+ */
 CUBBY_API void *cubby_ref_get(struct cubby_cache *cache, void *object);
 
 /*

@@ -517,8 +517,10 @@ TOOLS := $(sort $(wildcard lib/tools/cubby-*))
 MASSIF := $(sort $(wildcard lib/tools/massif/*.awk))
 massifdir := $(datadir)/cubby/massif
 from_bindir = $(shell realpath -ms --relative-to=$(bindir) $(1))
-PAGES := $(sort $(wildcard docs/man/*.7))
-PAGES_1 := $(sort $(wildcard docs/man/*.1))
+PAGES := $(sort $(wildcard docs/man/*.[1-8]))
+# page.3 goes to man3/page.3, and each further name in it is a link: manN/a.N=page.N
+MAN_PAGES := $(foreach p,$(notdir $(PAGES)),man$(subst .,,$(suffix $(p)))/$(p))
+MAN_LINKS = $(shell scripts/man-links $(PAGES))
 SUPPRESSIONS := $(sort $(wildcard tests/support/*.supp))
 $(FILLED_IN): $(O)/%: lib/%.in include/cubby/base.h FORCE
 	$(fill_in)
@@ -542,14 +544,20 @@ endef
 install: lib $(FILLED_IN) $(if $(WITH_RCU),install-rcu)
 	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
 		$(DESTDIR)$(cmakedir) $(DESTDIR)$(datadir)/cubby \
-		$(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man7 $(DESTDIR)$(mandir)/man1
+		$(DESTDIR)$(bindir) \
+		$(sort $(dir $(MAN_PAGES:%=$(DESTDIR)$(mandir)/%)))
 	$(if $(TOOLS),$(INSTALL) -m 755 $(TOOLS) $(DESTDIR)$(bindir))
 	$(if $(MASSIF),$(INSTALL) -d $(DESTDIR)$(massifdir))
 	$(if $(MASSIF),$(INSTALL) -m 644 $(MASSIF) $(DESTDIR)$(massifdir))
 	$(if $(MASSIF),sed -i 's|^\(share=.*\)/massif$$|\1/$(call from_bindir,$(massifdir))|' \
 		$(DESTDIR)$(bindir)/cubby-massif)
-	$(if $(PAGES),$(INSTALL) -m 644 $(PAGES) $(DESTDIR)$(mandir)/man7)
-	$(if $(PAGES_1),$(INSTALL) -m 644 $(PAGES_1) $(DESTDIR)$(mandir)/man1)
+	@set -e; for page in $(MAN_PAGES); do \
+		$(INSTALL) -m 644 docs/man/$${page##*/} \
+			$(DESTDIR)$(mandir)/$$page; \
+	done
+	@set -e; for link in $(MAN_LINKS); do \
+		ln -sf $${link#*=} $(DESTDIR)$(mandir)/$${link%=*}; \
+	done
 	$(INSTALL) -m 644 $(STATIC) $(DESTDIR)$(libdir)
 	$(INSTALL) -m 755 $(SHARED_REAL) $(DESTDIR)$(libdir)
 	ln -sf $(notdir $(SHARED_REAL)) $(DESTDIR)$(libdir)/$(SONAME)
@@ -583,8 +591,9 @@ uninstall:
 		$(CMAKE_FILES:%=$(DESTDIR)$(cmakedir)/%) \
 		$(SUPPRESSIONS:tests/support/%=$(DESTDIR)$(datadir)/cubby/%) \
 		$(TOOLS:lib/tools/%=$(DESTDIR)$(bindir)/%) \
-		$(PAGES:docs/man/%=$(DESTDIR)$(mandir)/man7/%) \
-		$(PAGES_1:docs/man/%=$(DESTDIR)$(mandir)/man1/%) \
+		$(MAN_PAGES:%=$(DESTDIR)$(mandir)/%) \
+		$(foreach link,$(MAN_LINKS),\
+			$(DESTDIR)$(mandir)/$(firstword $(subst =, ,$(link)))) \
 		$(MASSIF:lib/tools/massif/%=$(DESTDIR)$(massifdir)/%) \
 		$(patsubst include/%,$(DESTDIR)$(includedir)/%,$(LIB_HDR) $(RCU_HDR))
 	rmdir $(DESTDIR)$(massifdir) $(DESTDIR)$(includedir)/cubby/inline \

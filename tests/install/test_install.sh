@@ -40,11 +40,14 @@ has_rcu=no
 		sed "s|^|$prefix/include/|"
 	echo "$prefix/bin/cubby-massif"
 	echo "$prefix/bin/cubby-symbolize"
-	echo "$prefix/share/man/man7/cubby-debug.7"
 	for file in lib/tools/massif/*.awk; do
 		echo "$prefix/share/cubby/${file#lib/tools/}"
 	done
-	echo "$prefix/share/man/man1/cubby-massif.1"
+	for page in docs/man/*.[1-8]; do
+		echo "$prefix/share/man/man${page##*.}/${page##*/}"
+	done
+	scripts/man-links docs/man/*.[1-8] |
+		sed "s|^|$prefix/share/man/|; s|=.*||"
 	echo "$prefix/share/cubby/memcheck.supp"
 	echo "$prefix/share/cubby/rcu.supp"
 	echo "$prefix/share/cubby/valgrind.supp"
@@ -69,6 +72,15 @@ readelf -d "$lib/libcubby.so" | grep -q "SONAME.*\[$soname\]" ||
 	fail "the soname is not $soname"
 ! readelf -d "$lib/libcubby.so" | grep 'NEEDED.*urcu' ||
 	fail "libcubby.so needs liburcu"
+man=$stage$prefix/share/man
+[ "$(readlink "$man/man3/cubby_free.3")" = cubby_alloc.3 ] ||
+	fail "man 3 cubby_free is not cubby_alloc.3"
+[ -z "$(find "$man" -xtype l)" ] || fail "links of pages lead nowhere"
+for name in cubby cubby-debug cubby_free kmem_cache_alloc; do
+	! command -v man > /dev/null ||
+		MANPATH=$man man "$name" 2> /dev/null | grep -q "^NAME" ||
+		fail "man does not find $name"
+done
 if grep -rlaF "$PWD" "$stage"; then
 	fail "these files name the folder that they were built in"
 fi

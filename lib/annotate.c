@@ -20,9 +20,8 @@
 
 enum { HOW_AUTO, HOW_OFF, HOW_TYPES };
 static uint64_t how;
-OPTION_ROW(
-	annotate, OPTION_WORD, &how, "auto|off|types",
-	"whether Valgrind and sanitizers are told of objects; their types too");
+OPTION_ROW(annotate, OPTION_WORD, &how, "auto|off|types",
+	   "whether tools are told of objects, and of their types");
 
 static bool
 is_off(void)

@@ -46,7 +46,7 @@ if command -v groff > /dev/null; then
 			faults "groff says"
 	done
 fi
-for tool in lib/tools/*; do
+for tool in lib/tools/cubby-*; do
 	[ -f "docs/man/${tool##*/}.1" ] || fault "$tool has no page"
 done
 awk 'length($0) > 100 { print FILENAME ":" FNR }' "${pages[@]}" |

@@ -197,9 +197,9 @@ $(O)/lib/%.o: MORE += -fPIC
 $(O)/lib/rcu/%.o $(O)/lib/rcu/%.lo: MORE += $(URCU_CFLAGS)
 # What is run once, or seldom, is small rather than fast.
 SELDOM := adopt annotate cache cpu debug_rules direct domain error finding fork \
-	granule handle layout options os quiesce reclaim registry report reserve sample \
-	sample_fault side stacks stats stripe task text users usable validate walk watch weak_plan \
-	weak_setup
+	granule handle layout lock options os percpu quiesce reclaim registry report \
+	reserve sample sample_fault side stacks stats stripe task text users usable \
+	validate walk watch weak_plan weak_setup
 $(foreach s,o lo,$(SELDOM:%=$(O)/lib/%.$s)): \
 	MORE += $(if $(filter -O2,$(CFLAGS)),-Os)
 $(O)/tests/%.o: MORE := -Ilib -Itests

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define MISUSE_CONTINUE 1 /* second word of the option below */
@@ -86,12 +87,13 @@ open_report(struct report *report, uint32_t code, const char *cache,
 	cubby__options_read();
 	cubby__text_init(line, report->buffer, REPORT_BYTES_MAX);
 	cubby__text_printf(line, "cubby: %s: ",
-			   report->row ? report->row->name : "misuse");
+			   report->row ? report->row->texts : "misuse");
 	if (cache != NULL)
 		cubby__text_printf(line, "cache '%s': ", cache);
 	cubby__text_vprintf(line, format, arguments);
 	if (report->row != NULL)
-		cubby__text_printf(line, "; %s", report->row->advice);
+		cubby__text_printf(line, "; %s",
+				   strchr(report->row->texts, '\0') + 1);
 	__atomic_add_fetch(&n_misuses, 1, __ATOMIC_RELAXED);
 	write_line(line);
 }
@@ -136,7 +138,7 @@ cubby__report_close(struct report *report, bool may_abort)
 	struct cubby_misuse misuse = {
 		.misuse_bytes = sizeof(misuse),
 		.code = row ? (uint32_t)row->code : 0,
-		.name = row ? row->name : "misuse",
+		.name = row ? row->texts : "misuse",
 		.text = report->line.start,
 		.cache = report->cache,
 		.address = report->address,

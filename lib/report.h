@@ -18,14 +18,13 @@
 #include <cubby/error.h>
 
 struct misuse_row {
-	const char *name;   /* the word in the report */
-	const char *advice; /* how the report line ends */
-	uint64_t code;      /* enum cubby_misuse_code */
+	const char *texts; /* the word in the report, NUL, how the line ends */
+	uint64_t code;     /* enum cubby_misuse_code */
 };
 
 #define MISUSE_ROW(code, name, advice)                                        \
 	TABLE_ROW(misuses)                                                    \
-	struct misuse_row misuse_row_##code = { name, advice, code }
+	struct misuse_row misuse_row_##code = { name "\0" advice, code }
 
 /*
  * Report a misuse.

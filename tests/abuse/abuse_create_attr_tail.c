@@ -3,7 +3,7 @@
  * Attributes from a future version of the headers.
  *
  * expect-exit: 0
- * expect-stderr: E2BIG: the attributes have a field at byte 248 that this version of Cubby \([0-9.]+\) does not know
+ * expect-stderr: E2BIG: the attributes have a field at byte 256 that this version of Cubby \([0-9.]+\) does not know
  * expect-stderr: success: .*
  */
 #include "abuse.h"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# What README.md and docs/rcu.md show is what happens.  A comment before a block of
+# What README.md, docs/rcu.md and docs/debugging.md show is what happens.  A comment before a block of
 # code says what to do with it:
 #
 #   <!-- run: c -->           compile against the installed tree and run
@@ -18,7 +18,9 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 pages=(README.md)
-[ ! -f docs/rcu.md ] || pages+=(docs/rcu.md)
+for page in docs/rcu.md docs/debugging.md; do
+	[ ! -f "$page" ] || pages+=("$page")
+done
 
 # Cut into $scratch/NN.block, and a line "NN LANGUAGE PAGE:LINE MARKER" for each.
 awk -v scratch="$scratch" '

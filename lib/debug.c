@@ -321,7 +321,10 @@ cubby__debug_fails(struct cubby_cache *cache, uint64_t n)
 	return fails;
 }
 
-/* Damage is reported without the cell's lock: a hook may not come back. */
+/*
+ * Damage is reported without the cell's lock, as a hook may not come back; the cell
+ * is NEW meanwhile, so that cubby_cache_validate() does not find it once more.
+ */
 static void
 acquire(struct cubby_cache *cache, void *object)
 {
@@ -338,7 +341,7 @@ acquire(struct cubby_cache *cache, void *object)
 						   &damage);
 	if (unlikely(!is_whole || state == DEBUG_LIVE ||
 		     state == DEBUG_DYING)) {
-		debug_unlock(debug, cell, state);
+		debug_unlock(debug, cell, is_whole ? state : DEBUG_NEW);
 		if (is_whole) /* B1 */
 			cubby__finding_taken_twice(cache, cell);
 		else /* B2 */
@@ -431,7 +434,7 @@ cubby__debug_release(struct cubby_cache *cache, void *object, uint64_t cell)
 	/* A child of fork does not know what others were about to do with it. */
 	if (state != DEBUG_NEW && unlikely(!cubby__guard_check_live(
 					  &debug->guard, object, &damage))) {
-		debug_unlock(debug, cell, state);
+		debug_unlock(debug, cell, DEBUG_NEW);
 		report_damage(cache, cell, &damage, "at its free");
 		lock_cell(debug, cell);
 	}

@@ -38,6 +38,41 @@ write_beyond_a_live_object_is_found(void **state)
 	end();
 }
 
+static int64_t n_found_by_hook;
+
+static void
+validate_in_hook(const struct cubby_misuse *misuse, void *context)
+{
+	(void)misuse, (void)context;
+	n_found_by_hook += cubby_cache_validate(cache);
+}
+
+/* Who validates while it is being reported does not report it again. */
+static void
+damage_is_reported_once_beside_validate(void **state)
+{
+	const struct sort *sort = *state;
+	char *object;
+
+	begin(sort, FZPU, 0);
+	cubby_misuse_set_hook(validate_in_hook, NULL);
+	n_found_by_hook = 0;
+	object = must_alloc(cache);
+	object[OBJECT_BYTES] = 'X';
+	free_now(object);
+	assert_int_equal(n_reports(), 1);
+	object[OBJECT_BYTES] = 'X';
+	for (size_t i = 0; i < N_OBJECTS; i++)
+		if (must_alloc(cache) == object)
+			break;
+	assert_int_equal(n_reports(), 1);
+	assert_int_equal(n_found_by_hook, 0);
+	cubby_misuse_set_hook(keep_report, NULL);
+	assert_int_equal(cubby_cache_validate(cache), 0);
+	assert_ok(cubby_cache_destroy_force(cache));
+	assert_no_report();
+}
+
 static void
 objects_may_use_all_of_their_bytes(void **state)
 {
@@ -520,6 +555,7 @@ main(void)
 	add_options("misuse=continue");
 	cubby_misuse_set_hook(keep_report, NULL);
 	IN_SORTS(write_beyond_a_live_object_is_found);
+	IN_SORTS(damage_is_reported_once_beside_validate);
 	IN_SORTS(objects_may_use_all_of_their_bytes);
 	IN_SORTS(write_after_free_is_found);
 	IN_SORTS(poison_is_what_the_manual_says);

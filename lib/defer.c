@@ -381,5 +381,7 @@ cubby__defer_count(const struct cubby_cache *cache)
 	cubby__magazine_count_list(magazine_stack_top(&defer->waiting), &n);
 	cubby__magazine_count_list(defer->grace, &n);
 	cubby__magazine_count_list(defer->reclaiming, &n);
-	return n + defer->n_bits[0] + defer->n_bits[1];
+	/* One may be ending just now. */
+	return n + defer->n_bits[0] + defer->n_bits[1] +
+	       (defer->bit_begun != 0);
 }

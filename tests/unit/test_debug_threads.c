@@ -79,6 +79,51 @@ child_of_a_fork_goes_on(void **state)
 	end();
 }
 
+static unsigned is_ending, may_end;
+
+static void
+take_long(void *object, void *context)
+{
+	(void)object, (void)context;
+	__atomic_store_n(&is_ending, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&may_end, __ATOMIC_ACQUIRE))
+		usleep(100);
+}
+
+static void *
+wait_for_all(void *unused)
+{
+	(void)unused;
+	if (cubby_rcu_barrier(cache) != 0)
+		abort();
+	return NULL;
+}
+
+/* Its dtor runs, on another thread: it waits no more, and nobody has it. */
+static void
+object_that_ends_is_not_live(void **state)
+{
+	struct sort sort = *(const struct sort *)*state;
+	struct cubby_cache_stats stats;
+	pthread_t thread;
+
+	if (sort.attr.reclaim != CUBBY_RECLAIM_POLL)
+		skip();
+	sort.attr.dtor = take_long;
+	is_ending = may_end = 0;
+	begin(&sort, FZPU, 0);
+	cubby_free_rcu(cache, must_alloc(cache));
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_all, NULL), 0);
+	while (!__atomic_load_n(&is_ending, __ATOMIC_ACQUIRE))
+		usleep(100);
+	stats = stats_of(cache);
+	__atomic_store_n(&may_end, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	assert_int_equal(stats.n_live, 0);
+	assert_int_equal(stats.n_deferred, 1);
+	end();
+}
+
 static unsigned is_over;
 
 static void *
@@ -138,6 +183,7 @@ main(void)
 	cubby_misuse_set_hook(keep_report, NULL);
 	IN_SORTS(threads_that_do_nothing_wrong_are_not_reported);
 	IN_SORTS(child_of_a_fork_goes_on);
+	IN_SORTS(object_that_ends_is_not_live);
 	if (!test_on_tsan()) { /* which allows no such child */
 		tests[n++] = (struct CMUnitTest){
 			"child_of_a_fork_beside_a_busy_thread_ends_all",

@@ -269,7 +269,7 @@ TEST_URCU_BIN := $(patsubst %.c,$(O)/%,$(filter $(URCU_SRC),$(TEST_SRC)))
 $(TEST_URCU_BIN): $(TEST_URCU_SUPPORT)
 $(TEST_BIN): %: %.o $(TEST_SUPPORT) $(STATIC)
 	$(call say,LD)
-	$(Q)$(LINK) -o $@ $^ $(needs_cmocka) $(needs_urcu) -lm
+	$(Q)$(LINK) -o $@ $(filter-out $(STATIC),$^) $(STATIC) $(needs_cmocka) $(needs_urcu) -lm
 
 $(TEST_BIN_CXX): %: %.o $(STATIC)
 	$(call say,LD)
@@ -285,6 +285,9 @@ check: $(TESTS) $(if $(filter %.sh,$(TESTS)),lib)
 	$(if $(TESTS_LEFT_OUT),@echo "no $(URCU): these do not run:" \
 		$(notdir $(TESTS_LEFT_OUT:%.c=%)))
 	@O=$(O) VARIANT=$(VARIANT) scripts/run-tests -j $(JOBS) -n $(RUN) $(TESTS)
+
+# stress_soak goes on for a minute here and in check-thread; elsewhere for a round.
+check: export CUBBY_SOAK_ROUNDS ?= 15
 
 # The same tests, or the core of them, in other circumstances.
 CORE := unit stress
@@ -349,6 +352,8 @@ check-clang check-chunks check-small check-none: \
 check-asan check-tsan check-mmcid check-watch check-qemu: \
 	export CUBBY_TEST_SCALE ?= 20
 check-memcheck: export CUBBY_TEST_SCALE ?= 5
+$(filter-out check-thread,$(CIRCUMSTANCES:%=check-%)): \
+	export CUBBY_SOAK_ROUNDS ?= 1
 $(CIRCUMSTANCES:%=check-%):
 	+@$(MAKE) --no-print-directory RUN=$(@:check-%=%) $(how) check
 
@@ -358,6 +363,17 @@ check-long: export CUBBY_TEST_SCALE ?= 2000
 check-long:
 	+@$(MAKE) --no-print-directory RUN=long check
 	+@$(MAKE) --no-print-directory RUN=long VARIANT=debug check
+
+## check-soak: stress_soak for SECONDS=3600, half of them with each front end
+SECONDS ?= 3600
+.PHONY: check-soak
+check-soak: export CUBBY_SOAK_S = $(shell expr $(SECONDS) / 2)
+check-soak: export TEST_TIMEOUT_S = $(shell expr $(SECONDS) / 2 + 300)
+check-soak:
+	+@$(MAKE) --no-print-directory RUN=soak T=stress_soak check
+	+@CUBBY_OPTIONS=front=thread $(MAKE) --no-print-directory \
+		RUN=soak-thread T=stress_soak check
+	@grep -h '^#' $(O)/test-logs/soak*/stress.stress_soak.out
 
 ## check-model: models of the fast path, and what planted bugs do to them
 .PHONY: check-model

@@ -284,7 +284,16 @@ check: $(TESTS) $(if $(filter %.sh,$(TESTS)),lib)
 	$(if $(TESTS),,$(error no test $(if $(T),is named $(T),is there)))
 	$(if $(TESTS_LEFT_OUT),@echo "no $(URCU): these do not run:" \
 		$(notdir $(TESTS_LEFT_OUT:%.c=%)))
-	@O=$(O) VARIANT=$(VARIANT) scripts/run-tests -j $(JOBS) -n $(RUN) $(TESTS)
+	@O=$(O) VARIANT=$(VARIANT) scripts/run-tests -j $(JOBS) -n $(RUN) \
+		-w '$(WAITERS)' -w stress_soak $(TESTS)
+
+# What waits most of its time leaves the cores to others, as stress_soak does, which
+# is nice; what takes longest does not begin last.
+WAITERS := stress_stopped test_rcu_barrier test_rcu_fork test_rcu_limits \
+	test_rcu_order test_rcu_poll test_rcu_stall test_rcu_threads
+LONG := test_narrow test_plants test_check_sequences test_weak_plants
+TESTS := $(strip $(filter $(LONG:%=\%/%.sh),$(TESTS)) \
+	$(filter-out $(LONG:%=\%/%.sh),$(TESTS)))
 
 # stress_soak goes on for a minute here and in check-thread; elsewhere for a round.
 check: export CUBBY_SOAK_ROUNDS ?= 15
@@ -414,10 +423,9 @@ FORMATTED = $(sort $(wildcard include/cubby/*.h include/cubby/*/*.h lib/*.[ch] \
 format:
 	clang-format -i $(FORMATTED)
 format-check:
-	@status=0; for file in $(FORMATTED); do \
-		clang-format $$file | cmp -s - $$file || \
-			{ echo "make format would change $$file"; status=1; }; \
-	done; exit $$status
+	@printf '%s\n' $(FORMATTED) | xargs -P $(JOBS) -I FILE sh -c \
+		'clang-format FILE | cmp -s - FILE || \
+			{ echo "make format would change FILE"; exit 1; }'
 
 # ------------------------------- benchmarks -------------------------------
 #

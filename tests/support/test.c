@@ -26,7 +26,7 @@ const char *__tsan_default_options(void);
 const char *
 __tsan_default_options(void)
 {
-	return "detect_deadlocks=0";
+	return "detect_deadlocks=0:atexit_sleep_ms=50";
 }
 
 uint64_t

@@ -4,6 +4,7 @@
 # stress program that meets it must fail, and must pass without it.
 # CUBBY_PLANT_RUNS=20 runs each so often; CUBBY_PLANTS="6 7" runs some.
 set -eu
+. tests/tools/plants_common.sh
 O=${O:-build/release}
 runs=${CUBBY_PLANT_RUNS:-1}
 
@@ -71,9 +72,14 @@ while read -r number name program scale front delay; do
 	folder=build/plant-$number
 	target=$folder/tests/stress/stress_$program
 	flags="-DCUBBY_PLANT=$number"
-	((delay == 0)) || flags+=" -DCUBBY_RSEQ_DELAY=$delay"
 	export CUBBY_OPTIONS="front=$front"
-	build O="$folder" CFLAGS=-O2 CPPFLAGS="$flags" "$target"
+	if ((delay == 0)); then
+		build_planted "$folder" "${target#"$folder"/}" "$flags" ||
+			{ fail "$name: not built"; exit 1; }
+	else
+		flags+=" -DCUBBY_RSEQ_DELAY=$delay"
+		build O="$folder" CFLAGS=-O2 CPPFLAGS="$flags" "$target"
+	fi
 	for ((i = 0; i < runs; i++)); do
 		began=${EPOCHREALTIME/./}
 		status=$(run "$HANG_S" "$scale" "$target")

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 MISUSE_ROW(CUBBY_MISUSE_GUARD_PAGE, "guard-page",
 	   "somebody went beyond its ends, or has kept a pointer to it");

@@ -16,8 +16,8 @@ from bench_runs import (MIB, Ratio, by_name, fail, interval, is_at_most,
 D1_FZP_NS_MAX = 100
 D1_BEFORE_MAX = 1.03
 D2_GUARD_MAX = 1.01
-# One allocation of so many has a page of its own: what GWP-ASan samples.
-GUARD_EVERY = 5000
+# One allocation of so many has pages of its own.
+GUARD_EVERY = 100000
 GUARD = f"guard={GUARD_EVERY}"
 QUARANTINE = "FZP+quarantine=1M"
 NOTHING = "nothing"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# What README.md, docs/rcu.md and docs/debugging.md show is what happens.  A comment before a block of
-# code says what to do with it:
+# What README.md, docs/rcu.md and docs/debugging.md show is what happens.  A comment
+# before a block of code says what to do with it:
 #
 #   <!-- run: c -->           compile against the installed tree and run
 #   <!-- run: c PACKAGE -->   the same with this package of pkg-config besides, or

@@ -41,7 +41,7 @@ plant $bin/bench_debug <<- 'END'
 	        if not re.search(options["--benchmark_filter"], name):
 	            continue
 	        deep = int(case.partition("-deep")[2] or 4)
-	        is_fast = word in ("", "guard=5000", figures["fast"])
+	        is_fast = word in ("", "guard=100000", figures["fast"])
 	        runs.append(dict(
 	            name=name, run_name=name, run_type="iteration",
 	            ns_per_pair=ns + (100 * deep if "U" in word else 0),
@@ -131,12 +131,12 @@ figures 90 none same
 run 0 D1 D2
 says '^D1 +F: a pair +60\.0 ns .*, 12\.00 x cubby with nothing on' \
 	'^D1 +FZP: a pair +90\.0 ns .*<= 100 ns +met$' \
-	'^D1 +guard=5000, cubby-inline: one of 1,000 live replaced +50\.0 ns' \
+	'^D1 +guard=100000, cubby-inline: one of 1,000 live replaced +50\.0 ns' \
 	'^D1 +U alone, of a pair under 4 frames +400\.0 ns' \
 	'^D1 +U alone, of a pair under 64 frames +6400 ns' \
 	'^D2 +orders, nothing +[0-9.]+ s, [0-9.]+ MiB' \
 	'^D2 +orders, FZPU beside memcheck +[0-9.]+ x' \
-	'^D2 +truck, guard=5000 .* <= 1\.01 x CPU ' \
+	'^D2 +truck, guard=100000 .* <= 1\.01 x CPU ' \
 	'^D2 +truck, massif +[0-9.]+ x CPU' \
 	'^D2 +server, FZP +[0-9.]+ x CPU .* x wall, .* x memory' \
 	'^run-bench: [2-5] targets met, [0-3] missed'

@@ -80,7 +80,7 @@ expect_caught 'helper is global without our prefix' "${both[@]}"
 library 'void cubby_two(void) { }'
 expect_caught 'cubby_two is global, but not in the map' "${both[@]}"
 library '#include <stdlib.h>
-	void *cubby__a(void) { return calloc(1); }'
+	void *cubby__a(void) { return calloc(1, 1); }'
 expect_caught 'libx.a: calls calloc' "${both[@]}"
 expect_caught 'libx.so: calls calloc' "${both[@]}"
 library '#include <stdio.h>

@@ -297,6 +297,14 @@ cubby_alloc_bulk(struct cubby_cache *cache, size_t n, void **ret_objects)
 
 /* ---------------------------------- free ---------------------------------- */
 
+static void
+run_free_stages(struct cubby_cache *cache, void *object)
+{
+	for (size_t i = 0; i < N_FREE_STAGES; i++)
+		if (cache->free_stages[i] != NULL)
+			cache->free_stages[i](cache, 1, &object);
+}
+
 static COLD void
 free_slow(struct cubby_cache *cache, void *object, const char *call)
 {
@@ -315,9 +323,8 @@ free_slow(struct cubby_cache *cache, void *object, const char *call)
 		return;
 	}
 	if (cache->front.block != 0) {
-		for (size_t i = 0; i < N_FREE_STAGES; i++)
-			if (cache->free_stages[i] != NULL)
-				cache->free_stages[i](cache, 1, &object);
+		if (cache->debug == NULL || !cache->debug->ends_at_once)
+			run_free_stages(cache, object);
 		if (cubby__debug_keep(cache, object)) {
 			errno = saved_errno;
 			return;

@@ -435,7 +435,7 @@ refuse_walk(const struct cubby_cache *cache)
 
 /* @n_held: of them that are freed. */
 static int
-refuse_live(const struct cubby_cache *cache, uint64_t n_live, uint64_t n_held,
+refuse_live(struct cubby_cache *cache, uint64_t n_live, uint64_t n_held,
 	    size_t n_named, const uint64_t *cells)
 {
 	char buffer[N_LIVE_NAMED * sizeof(", 0x0123456789abcdef")];
@@ -443,6 +443,7 @@ refuse_live(const struct cubby_cache *cache, uint64_t n_live, uint64_t n_held,
 			 "cubby_ref_put() is missing")];
 	struct text names, rest;
 
+	cubby__users_report_live(cache);
 	cubby__text_init(&names, buffer, sizeof(buffer));
 	cubby__text_init(&rest, held, sizeof(held));
 	for (size_t i = 0; i < n_named; i++)

@@ -162,6 +162,10 @@ cubby__debug_init(struct cubby_cache *cache, const struct debug_rules *rules)
 	debug->guard.word_bytes = cache->weak.is_strong ? PREFIX_BYTES_MIN : 0;
 	debug->is_annotated = rules->annotates;
 	debug->is_read_dead = cache->weak.mode == CUBBY_WEAK_REUSE;
+	debug->ends_at_once = cache->front.block != 0 && cache->dtor == NULL &&
+			      !cache->weak.is_staged &&
+			      !(rules->flags &
+				(CUBBY_DEBUG_USER | CUBBY_DEBUG_TRACE));
 	debug->guard.has_zones = (rules->flags & CUBBY_DEBUG_RED_ZONE) &&
 				 !cubby__annotate_accesses();
 	debug->guard.poisons = (rules->flags & CUBBY_DEBUG_POISON) &&
@@ -403,34 +407,14 @@ cubby__debug_is_free(const struct cubby_cache *cache, uint64_t cell)
 	return state == DEBUG_FREE || state == DEBUG_NEW;
 }
 
-bool
-cubby__debug_claim_pointer(struct cubby_cache *cache, const void *object)
-{
-	uint64_t cell;
-	enum free_fault fault = cubby__direct_find(cache, object, &cell);
-
-	if (fault == FREE_OK && !cubby__debug_claim(cache, cell))
-		fault = FREE_NOT_LIVE;
-	if (likely(fault == FREE_OK))
-		return true;
-	if (cache->debug->is_annotated)
-		cubby__annotate_wrong_free((void *)(uintptr_t)object);
-	cubby__usable_report_now(cache, object, cell, fault);
-	return false;
-}
-
-void
-cubby__debug_release(struct cubby_cache *cache, void *object, uint64_t cell)
+/* Unlocks the cell, which is free then. */
+static void
+release_locked(struct cubby_cache *cache, void *object, uint64_t cell,
+	       enum debug_state state)
 {
 	struct debug_cache *debug = cache->debug;
 	struct guard_damage damage;
-	enum debug_state state;
 
-	state = lock_cell(debug, cell);
-	if (unlikely(state == DEBUG_FREE)) { /* in the parent of a fork */
-		debug_unlock(debug, cell, state);
-		return;
-	}
 	/* A child of fork does not know what others were about to do with it. */
 	if (state != DEBUG_NEW && unlikely(!cubby__guard_check_live(
 					  &debug->guard, object, &damage))) {
@@ -442,6 +426,49 @@ cubby__debug_release(struct cubby_cache *cache, void *object, uint64_t cell)
 	if (debug->is_annotated)
 		tell_free(cache, object);
 	debug_unlock(debug, cell, DEBUG_FREE);
+}
+
+/* Claim and release, where nothing comes between. */
+static bool
+end_at_once(struct cubby_cache *cache, void *object, uint64_t cell)
+{
+	enum debug_state state = lock_cell(cache->debug, cell);
+
+	if (likely(state == DEBUG_LIVE))
+		release_locked(cache, object, cell, state);
+	else
+		debug_unlock(cache->debug, cell, state);
+	return state == DEBUG_LIVE;
+}
+
+bool
+cubby__debug_claim_pointer(struct cubby_cache *cache, void *object)
+{
+	uint64_t cell;
+	enum free_fault fault = cubby__direct_find(cache, object, &cell);
+
+	if (fault == FREE_OK &&
+	    !(cache->debug->ends_at_once ? end_at_once(cache, object, cell) :
+					   cubby__debug_claim(cache, cell)))
+		fault = FREE_NOT_LIVE;
+	if (likely(fault == FREE_OK))
+		return true;
+	if (cache->debug->is_annotated)
+		cubby__annotate_wrong_free(object);
+	cubby__usable_report_now(cache, object, cell, fault);
+	return false;
+}
+
+void
+cubby__debug_release(struct cubby_cache *cache, void *object, uint64_t cell)
+{
+	enum debug_state state = lock_cell(cache->debug, cell);
+
+	if (unlikely(state == DEBUG_FREE)) { /* in the parent of a fork */
+		debug_unlock(cache->debug, cell, state);
+		return;
+	}
+	release_locked(cache, object, cell, state);
 	if (unlikely(state == DEBUG_LIVE)) /* with all others of its cache */
 		note_free(cache, cell);
 }

@@ -66,6 +66,7 @@ struct debug_cache {
 	bool may_fail;
 	bool is_annotated; /* tools are told */
 	uint64_t type;     /* annotate.h */
+	bool ends_at_once; /* a free by pointer claims and releases in one */
 	bool is_read_dead; /* and not that nobody may touch what is free */
 	uint64_t fail_nth, fail_every, fail_ppm;
 	uint64_t mapped_bytes;
@@ -147,8 +148,11 @@ void cubby__debug_undo(struct cubby_cache *cache, size_t n,
 /* Claim an object that is freed: false, and somebody else has. */
 bool cubby__debug_claim(struct cubby_cache *cache, uint64_t cell);
 
-/* The same of any pointer; what is wrong with it is reported. */
-bool cubby__debug_claim_pointer(struct cubby_cache *cache, const void *object);
+/*
+ * The same of any pointer; what is wrong with it is reported.  Where the cache
+ * ends_at_once it is released, too.
+ */
+bool cubby__debug_claim_pointer(struct cubby_cache *cache, void *object);
 
 void cubby__debug_release(struct cubby_cache *cache, void *object,
 			  uint64_t cell);

@@ -222,6 +222,13 @@ cubby_cache_report_users(struct cubby_cache *cache, int fd)
 	return report(cache, fd, true);
 }
 
+void
+cubby__users_report_live(struct cubby_cache *cache)
+{
+	if (cache->debug != NULL && cache->debug->users != NULL)
+		report(cache, STDERR_FILENO, false);
+}
+
 /* --------------------------------- at exit ------------------------------- */
 
 static int

@@ -28,7 +28,8 @@
  *	P       poison     what is free is filled with 0x6b (and 0xa5 at the end),
  *	                   what is new with 0x5a
  *	U       user       call stack, thread and time of each object's last alloc
- *	                   and free, for reports
+ *	                   and free, for reports; and cubby_cache_destroy()
+ *	                   that is refused tells who allocated what is live
  *	T       trace      a line on standard error for each alloc and free
  *	O                  understood, and without a meaning here
  *	-       off        none of these

@@ -356,6 +356,8 @@ check-qemu: export WRAP = $(QEMU)
 check-chunks check-small check-mmcid check-none check-clang check-asan \
 check-tsan check-memcheck: export LEAVE_OUT = test_rcu_limits test_rcu_stall \
 	test_rcu_order test_rcu_fork test_stats_sums stress_stopped
+# The faults that it makes on purpose are errors to memcheck.
+check-memcheck: export LEAVE_OUT += test_sample
 check-clang check-chunks check-small check-none: \
 	export CUBBY_TEST_SCALE ?= 50
 check-asan check-tsan check-mmcid check-watch check-qemu: \

@@ -404,6 +404,18 @@ cubby_free_any(void *object)
 		free_slow(cache, object, NULL);
 }
 
+/* Is one of them sampled, or awaited? */
+static bool
+has_sampled(const struct cubby_cache *cache, size_t n, void *const *objects)
+{
+	if (likely(cache->sample == NULL))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (cubby__sample_has(cache, objects[i]))
+			return true;
+	return sample_waits(cache);
+}
+
 void
 cubby_free_bulk(struct cubby_cache *cache, size_t n, void *const *objects)
 {
@@ -413,7 +425,7 @@ cubby_free_bulk(struct cubby_cache *cache, size_t n, void *const *objects)
 	if (unlikely(!cubby__usable(cache, "cubby_free_bulk")))
 		return;
 	if (cache->weak.is_staged || cache->debug != NULL ||
-	    sample_waits(cache) ||
+	    has_sampled(cache, n, objects) ||
 	    (cache->front.block != 0 && has_free_stage(cache))) {
 		for (size_t i = 0; i < n; i++)
 			if (objects[i] != NULL)

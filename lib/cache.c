@@ -23,6 +23,7 @@
 #include "weak_plan.h"
 #include "weak_setup.h"
 
+#include <cubby/debug.h>
 #include <cubby/error.h>
 #include <cubby/layout.h>
 
@@ -472,7 +473,8 @@ static int
 close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 {
 	uint64_t cells[N_LIVE_NAMED];
-	uint64_t n_walks, n_live, n_reserves, n_deferred, n_held = 0;
+	uint64_t n_walks, n_live, n_reserves, n_deferred, n_guarded;
+	uint64_t n_held = 0;
 	size_t n_named = 0;
 	sigset_t saved;
 	int err = cubby__quiesce_begin(cache, &saved);
@@ -483,12 +485,15 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 	n_walks = cache->n_walks;
 	n_reserves = cache->front.n_reserves;
 	n_deferred = cubby__defer_count(cache);
-	n_live = cache->slabs.n_live - n_deferred - cache->weak.n_retired;
+	n_guarded = cubby__sample_count(
+		cache); /* its pages cannot be opened */
+	n_live = cache->slabs.n_live - n_deferred - cache->weak.n_retired -
+		 n_guarded;
 	if (n_walks != 0 || n_reserves != 0 || (n_live != 0 && !force)) {
 		n_named = cubby__direct_next_live(cache, 0, N_LIVE_NAMED,
 						  cells);
 		n_held = cubby__weak_count_held(cache);
-	} else if (faults->n == 0 && n_deferred == 0)
+	} else if (faults->n == 0 && n_deferred == 0 && n_guarded == 0)
 		cubby__quiesce_close(cache);
 	cubby__quiesce_end(cache, &saved);
 	if (n_walks != 0)
@@ -499,6 +504,11 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 					cache->name);
 	if (n_live != 0 && !force)
 		return refuse_live(cache, n_live, n_held, n_named, cells);
+	if (n_guarded != 0)
+		return cubby__error_set(-ENOMEM,
+					"cache '%s': the kernel has no memory "
+					"to open its guard pages",
+					cache->name);
 	if (n_deferred != 0)
 		return cubby__error_set(
 			-EBUSY,
@@ -596,7 +606,12 @@ cubby_cache_destroy(struct cubby_cache *cache)
 	if (cache == NULL)
 		return 0;
 	err = cubby__usable_or_error(cache, "cubby_cache_destroy");
-	return err ? err : destroy(cache, false);
+	if (err)
+		return err;
+	if (cache->debug !=
+	    NULL) /* for what is not allocated or freed again */
+		(void)cubby_cache_validate(cache);
+	return destroy(cache, false);
 }
 
 int

@@ -393,6 +393,9 @@ uint64_t cubby__direct_trim_locked(struct cubby_cache *cache, uint64_t keep,
 /* dtor (if any), then free, for every live object of a drained cache. */
 void cubby__direct_free_all(struct cubby_cache *cache);
 
+/* A walk has ended: what could not go while it was open goes. */
+void cubby__direct_end_walks(struct cubby_cache *cache);
+
 /*
  * The numbers of the first live cells from `cell` on, at most n of them: how
  * many.  The caller holds the slab lock.

@@ -181,6 +181,35 @@ report_refused(struct piece piece)
 	cubby__os_write(STDERR_FILENO, line.start, line.used_bytes);
 }
 
+/* "red-zone" and "guard=9" name no cache; "user" or "order" may. */
+static bool
+is_meant_as_word(struct piece pattern)
+{
+	struct piece name = cubby__piece_cut(&pattern, '=');
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (cubby__piece_is(name, words[i].word))
+			return words[i].value_offset != 0 ||
+			       words[i].letter == 'F' ||
+			       words[i].letter == 'Z' ||
+			       words[i].letter == 'P';
+	return false;
+}
+
+static COLD void
+report_pattern(struct piece pattern)
+{
+	char buffer[256];
+	struct text line;
+
+	cubby__text_init(&line, buffer, sizeof(buffer));
+	cubby__text_printf(&line, "cubby: CUBBY_DEBUG: '");
+	cubby__piece_put(&line, pattern);
+	cubby__text_printf(&line, "' behind a comma is the name of a cache; "
+				  "words are joined by +\n");
+	cubby__os_write(STDERR_FILENO, line.start, line.used_bytes);
+}
+
 unsigned
 cubby__debug_rules_check(const char *text)
 {
@@ -203,10 +232,13 @@ cubby__debug_rules_check(const char *text)
 		while (block.n_bytes != 0) {
 			struct piece pattern = cubby__piece_cut(&block, ',');
 
-			if (!has_blank(pattern))
+			if (is_meant_as_word(pattern))
+				report_pattern(pattern);
+			else if (has_blank(pattern))
+				report_refused(pattern);
+			else
 				continue;
 			n_refused++;
-			report_refused(pattern);
 		}
 	}
 	return n_refused;

@@ -119,9 +119,6 @@ struct refusal {
 static void
 give_cell(struct cubby_cache *cache, uint64_t cell)
 {
-	if (unlikely(cache->sample != NULL) &&
-	    cubby__sample_catch_locked(cache, cell))
-		return;
 	cubby__slab_give(&cache->slabs, cell);
 	if (cache->n_walks == 0) { /* a walk may still look at it */
 		cubby__region_end_cell(&cache->region, cell);
@@ -167,6 +164,9 @@ take_locked(struct cubby_cache *cache, size_t n, void **objects,
 		size_t n_got = cubby__slab_take(&cache->slabs, n_wanted, cells,
 						ret_why);
 		size_t n_begun = begin_cells(cache, n_got, cells);
+
+		if (unlikely(n_begun < n_got))
+			*ret_why = SLAB_NO_MEMORY;
 
 		for (size_t i = 0; i < n_begun; i++)
 			objects[n_taken + i] = region_object(&cache->region,
@@ -442,7 +442,14 @@ void
 cubby__direct_give_cell_locked(struct cubby_cache *cache, uint64_t cell,
 			       struct faults *faults)
 {
-	if (likely(cubby__slab_is_live(&cache->slabs, cell)))
+	enum sample_catch caught = SAMPLE_NOT_OURS;
+
+	if (unlikely(cache->sample != NULL))
+		caught = cubby__sample_catch_locked(cache, cell);
+	if (caught == SAMPLE_CAUGHT)
+		return;
+	if (likely(caught == SAMPLE_NOT_OURS &&
+		   cubby__slab_is_live(&cache->slabs, cell)))
 		give_cell(cache, cell);
 	else
 		note_fault(faults, region_object(&cache->region, cell), cell,
@@ -634,6 +641,34 @@ cubby__direct_unreserve(struct cubby_cache *cache, size_t n,
 }
 
 /* ----------------------------- all live objects -------------------------- */
+
+/* In passthrough: what was freed while a walk was open is gone now. */
+static void
+end_cells(struct cubby_cache *cache)
+{
+	struct region *region = &cache->region;
+
+	for (uint64_t cell = 0; cell < cache->slabs.n_cells; cell++)
+		if (region_chunk(region, cell) != NULL &&
+		    !cubby__slab_is_live(&cache->slabs, cell))
+			cubby__region_end_cell(region, cell);
+}
+
+void
+cubby__direct_end_walks(struct cubby_cache *cache)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&cache->lock, &saved);
+	if (cache->n_walks == 0) {
+		cubby__sample_end_walks_locked(cache);
+		if (cache->region.passes && !cache->region.keeps)
+			end_cells(cache);
+	}
+	cubby__lock_release(&cache->lock, &saved);
+	/* What was not given back while the walk was open. */
+	cubby__direct_trim(cache, cache->n_kept_empty);
+}
 
 /* The live cells of one word of a slab's record, from `cell` on. */
 static size_t

@@ -24,21 +24,41 @@ MISUSE_ROW(CUBBY_MISUSE_USE_AFTER_FREE, "use-after-free",
 
 /* ----------------------------------- users ------------------------------- */
 
-void
-cubby__finding_stack(uint32_t stack)
+static void
+tell_frames(void *const *frames, size_t first, size_t n)
 {
 	char buffer[REPORT_BYTES_MAX];
-	void *const *frames;
-	size_t n = cubby__stacks_frames(stack, &frames);
 	struct text text;
 
-	for (size_t i = cubby__stacks_n_ours(frames, n); i < n; i++) {
+	for (size_t i = first; i < n; i++) {
 		cubby__text_init(&text, buffer, sizeof(buffer));
 		cubby__stacks_describe(&text, frames[i]);
 		cubby__report_more("  %s", buffer);
 	}
 	if (n == 0)
 		cubby__report_more("  (its stack is not known)");
+}
+
+void
+cubby__finding_stack(uint32_t stack)
+{
+	void *const *frames;
+	size_t n = cubby__stacks_frames(stack, &frames);
+
+	tell_frames(frames, cubby__stacks_n_ours(frames, n), n);
+}
+
+void
+cubby__finding_stack_from(uint32_t stack, const void *pc)
+{
+	void *const *frames;
+	size_t n = cubby__stacks_frames(stack, &frames);
+	size_t first = 0;
+
+	while (first < n && frames[first] != pc)
+		first++;
+	tell_frames(frames,
+		    first < n ? first : cubby__stacks_n_ours(frames, n), n);
 }
 
 static uint64_t

@@ -57,4 +57,7 @@ size_t cubby__finding_place(ptrdiff_t offset, size_t object_bytes,
 /* Lines with the frames of a stack. */
 void cubby__finding_stack(uint32_t stack) COLD;
 
+/* The same of a handler's, from where it was interrupted on. */
+void cubby__finding_stack_from(uint32_t stack, const void *pc) COLD;
+
 #endif /* CUBBY__FINDING_H */

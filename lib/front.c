@@ -395,6 +395,9 @@ cubby__front_alloc_bulk(struct cubby_cache *cache, size_t n, void **objects)
 			break;
 		n_done += hand_pop_many(&hand, n - n_done, objects + n_done);
 		more = n_done < n && load_cells(&hand);
+		if (more)
+			sample_count(cache, magazine_cells_below(hand_read(
+						    &hand, HAND_LOADED)));
 		hand_leave(&hand);
 	}
 	return n_done;

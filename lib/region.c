@@ -15,9 +15,6 @@
 #define STEP_BYTES_MIN (64 * KIB)
 #define STEP_BYTES_MAX (2 * MIB)
 
-/* Of the address budget, for where the cells of one cache are in passthrough. */
-#define BLOCKS_BUDGET_SHARE 64
-
 /* What malloc() aligns to. */
 #define BLOCK_ALIGN_BYTES 16
 
@@ -42,10 +39,10 @@ choose_chunks(struct region *region)
 
 	region->passes = cubby__annotate_passes();
 	if (region->passes) {
-		region->max_cells = min_u64(region->max_cells,
-					    cubby__granule_budget_bytes() /
-						    BLOCKS_BUDGET_SHARE /
-						    sizeof(char *));
+		/* The table of where they are takes what a range would. */
+		region->max_cells = min_u64(
+			region->max_cells,
+			cubby__granule_default_range_bytes() / sizeof(char *));
 		region->chunk_bytes = geometry->cell_bytes;
 		return;
 	}

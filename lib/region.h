@@ -37,7 +37,8 @@
  *
  * Locks: the owner's slab lock, except region_object() and region_find() on
  * cells that the caller knows to be opened: a chunk's address and owner are
- * written before any pointer into it is given out, and do not change.
+ * written before any pointer into it is given out, and do not change (in
+ * passthrough, while the cell is in use).
  */
 #ifndef CUBBY__REGION_H
 #define CUBBY__REGION_H

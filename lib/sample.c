@@ -88,7 +88,9 @@ make_area(struct cubby_cache *cache)
 	struct slab_set *slabs = &cache->slabs;
 	uint64_t first, start, end;
 
-	if (cubby__slab_take_whole(slabs, &sample->slab) != 0)
+	/* What is beside objects is written, so no cell may have its state. */
+	if (cubby__slab_take_whole(slabs, cache->inited == NULL,
+				   &sample->slab) != 0)
 		return;
 	first = slab_first_cell(slabs, sample->slab);
 	start = page_after((uintptr_t)region_cell(&cache->region, first));
@@ -100,7 +102,9 @@ make_area(struct cubby_cache *cache)
 	place_slots(cache, sample, start, end);
 	if (sample->n_slots == 0 ||
 	    cubby__os_protect((void *)start, end - start) != 0) {
-		give_cells(cache, sample->slab);
+		/* Of several mappings the first ones may have been protected. */
+		if (cubby__os_commit((void *)start, end - start) == 0)
+			give_cells(cache, sample->slab);
 		return;
 	}
 	__atomic_store_n(&sample->end, (char *)end, __ATOMIC_RELAXED);
@@ -221,7 +225,8 @@ close_slot(struct cubby_cache *cache, struct sample_slot *slot)
 {
 	struct sample *sample = cache->sample;
 
-	cubby__os_protect(slot->pages, slot->n_bytes);
+	slot->is_open = cache->n_walks != 0 ||
+			cubby__os_protect(slot->pages, slot->n_bytes) != 0;
 	slot->state = SAMPLE_IDLE;
 	slot->idle_since = ++sample->n_turns;
 	if (!has_live(sample))
@@ -244,10 +249,16 @@ open_slot_locked(struct cubby_cache *cache)
 		    (best == NULL || slot->idle_since < best->idle_since))
 			best = slot;
 	}
-	if (best == NULL || cubby__os_commit(best->pages, best->n_bytes) != 0)
+	if (best == NULL) {
+		if (sample->start != NULL) /* for the frees of LOOSE ones */
+			wait_locked(cache);
+		return NULL;
+	}
+	if (cubby__os_commit(best->pages, best->n_bytes) != 0)
 		return NULL;
 	fill(cache, best);
 	best->state = SAMPLE_LIVE;
+	best->is_open = false;
 	best->user = (struct debug_user){ 0 };
 	cubby__finding_note(&best->user.alloc);
 	wait_locked(cache);
@@ -264,6 +275,14 @@ distance(const struct sample *sample)
 			 hash_u64(cubby__os_now_ns()) % (2 * sample->every));
 }
 
+/* A slot needs a page on each side, and a whole cell behind the first one. */
+static bool
+has_room_for_slot(const struct geometry *geometry)
+{
+	return geometry_slab_bytes(geometry) >=
+	       2 * (uint64_t)geometry->cell_bytes + 5 * cubby__os_page_bytes();
+}
+
 int
 cubby__sample_init(struct cubby_cache *cache, const struct debug_rules *rules)
 {
@@ -273,7 +292,8 @@ cubby__sample_init(struct cubby_cache *cache, const struct debug_rules *rules)
 	if (rules->guard_every == 0 || cache->debug != NULL ||
 	    cache->weak.is_staged || cache->front.block == 0 ||
 	    cache->slabs.max_is_limit || cache->region.in_units ||
-	    cache->region.want_huge_pages)
+	    cache->region.want_huge_pages ||
+	    !has_room_for_slot(&cache->region.geometry))
 		return 0;
 	if (cubby__os_map(bytes, &memory) != 0)
 		return -ENOMEM;
@@ -405,16 +425,42 @@ cubby__sample_free(struct cubby_cache *cache, void *object)
 	return true;
 }
 
-bool
+enum sample_catch
 cubby__sample_catch_locked(struct cubby_cache *cache, uint64_t cell)
 {
-	struct sample_slot *slot = slot_of(cache->sample, cell);
+	struct sample *sample = cache->sample;
+	struct sample_slot *slot = slot_of(sample, cell);
 
+	if (sample->start == NULL ||
+	    cell >> cache->region.geometry.slab_shift != sample->slab)
+		return SAMPLE_NOT_OURS;
 	if (slot == NULL || slot->state == SAMPLE_IDLE)
-		return false;
+		return SAMPLE_NOT_LIVE;
 	slot->user = (struct debug_user){ 0 };
 	close_slot(cache, slot);
-	return true;
+	return SAMPLE_CAUGHT;
+}
+
+void
+cubby__sample_end_walks_locked(struct cubby_cache *cache)
+{
+	struct sample *sample = cache->sample;
+
+	for (uint32_t i = 0;
+	     sample != NULL && sample->start != NULL && i < sample->n_slots;
+	     i++) {
+		struct sample_slot *slot = &sample->slots[i];
+
+		if (slot->state == SAMPLE_IDLE && slot->is_open)
+			slot->is_open = cubby__os_protect(slot->pages,
+							  slot->n_bytes) != 0;
+	}
+}
+
+bool
+cubby__sample_has(const struct cubby_cache *cache, const void *object)
+{
+	return cache->sample != NULL && in_area(cache->sample, object);
 }
 
 /* ---------------------------------- others ------------------------------- */

@@ -39,9 +39,10 @@
  * and none becomes LOOSE.
  *
  * Invariants:
- *   E1  while there is an area its slab is FULL: cells that hold no object are
- *       idle, as those in magazines
- *   E2  the pages of an IDLE slot have no access
+ *   E1  while there is an area all bits of its slab are set: cells that hold no
+ *       object are idle, here or in a magazine
+ *   E2  the pages of an IDLE slot have no access, unless is_open: it was freed while
+ *       a walk was open, which may still look at it
  *   E3  fast.full_mask is 0 while n_frees_left is positive
  *
  * Not for caches whose free cells are looked at or wait for grace periods (weak.h),
@@ -66,6 +67,7 @@ struct sample_slot {
 	char *pages; /* those that the object may be in */
 	uint64_t n_bytes;
 	enum sample_state state;
+	bool is_open;
 	uint64_t idle_since; /* a turn */
 	struct debug_user user;
 };
@@ -98,10 +100,22 @@ void *cubby__sample_alloc(struct cubby_cache *cache) COLD;
 /* A free is out of line: was it of such an object?  Then that is all. */
 bool cubby__sample_free(struct cubby_cache *cache, void *object) COLD;
 
-/* A cell comes back to its slab: does it stay here?  Under the lock. */
-bool cubby__sample_catch_locked(struct cubby_cache *cache, uint64_t cell) COLD;
+/* A cell comes back to its slab, under the lock: does it stay here? */
+enum sample_catch {
+	SAMPLE_NOT_OURS, /* no */
+	SAMPLE_CAUGHT,   /* yes */
+	SAMPLE_NOT_LIVE  /* it is here already: it is freed once more */
+};
+enum sample_catch cubby__sample_catch_locked(struct cubby_cache *cache,
+					     uint64_t cell) COLD;
 
-/* The area goes back, as far as it holds no objects. */
+/* The last walk has ended: what was freed meanwhile is closed. */
+void cubby__sample_end_walks_locked(struct cubby_cache *cache);
+
+/*
+ * The area goes back, as far as it holds no objects; if its pages cannot be opened,
+ * it stays, and cubby__sample_count() is not 0.
+ */
 void cubby__sample_drain_locked(struct cubby_cache *cache);
 
 /* Who had a slot's cell last, or NULL. */
@@ -122,6 +136,9 @@ sample_count(struct cubby_cache *cache, uint64_t n_cells)
 		__atomic_sub_fetch(&cache->sample->n_until_next,
 				   (int64_t)n_cells, __ATOMIC_RELAXED);
 }
+
+/* Is it in the area, so that its free is not for magazines? */
+bool cubby__sample_has(const struct cubby_cache *cache, const void *object);
 
 /* Does somebody wait for a free? */
 static inline bool

@@ -11,7 +11,9 @@
 #include "stacks.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -34,10 +36,42 @@ distance_to(const struct cubby_cache *cache, const struct sample_slot *slot,
 	return address < end ? 0 : (uint64_t)(address - end) + 1;
 }
 
-/* The slot that it is nearest to, if it is in a cache's area. */
+/* What an access is about: an object in a slot, or one beside the area. */
+struct finding {
+	struct sample_slot slot;
+	bool is_beside;
+};
+
+/* The cell right in front of the area, or right behind it, is as near as that. */
+static void
+find_beside(const struct cubby_cache *cache, const char *address,
+	    uint64_t best, struct finding *ret_finding)
+{
+	const struct sample *sample = cache->sample;
+	const struct region *region = &cache->region;
+	uint64_t first = slab_first_cell(&cache->slabs, sample->slab);
+	uint64_t cells[] = {
+		first - 1,
+		first + slab_record(&cache->slabs, sample->slab)->n_cells
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cells); i++) {
+		struct sample_slot beside = { .cell = cells[i] };
+
+		if (cells[i] >= cache->slabs.n_cells ||
+		    region_piece_end(region, cells[i]) !=
+			    region_piece_end(region, first) ||
+		    distance_to(cache, &beside, address) >= best)
+			continue;
+		best = distance_to(cache, &beside, address);
+		*ret_finding = (struct finding){ beside, true };
+	}
+}
+
+/* The object that it is nearest to, if it is in a cache's area. */
 static bool
-find_slot(const struct cubby_cache *cache, const char *address,
-	  struct sample_slot *ret_slot)
+find(const struct cubby_cache *cache, const char *address,
+     struct finding *ret_finding)
 {
 	const struct sample *sample = cache->sample;
 	uint64_t best = UINT64_MAX;
@@ -52,8 +86,9 @@ find_slot(const struct cubby_cache *cache, const char *address,
 		if (distance >= best)
 			continue;
 		best = distance;
-		*ret_slot = sample->slots[i];
+		*ret_finding = (struct finding){ sample->slots[i], false };
 	}
+	find_beside(cache, address, best, ret_finding);
 	return true;
 }
 
@@ -85,24 +120,43 @@ access_of(const void *context)
 #endif
 }
 
-static const char *
-state_of(const struct sample_slot *slot)
+/* Where the access was made. */
+static const void *
+pc_of(const void *context)
 {
-	switch (slot->state) {
+	const ucontext_t *cpu = context;
+
+#if defined(__x86_64__)
+	return (const void *)cpu->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+	return (const void *)cpu->uc_mcontext.pc;
+#else
+	(void)cpu;
+	return NULL;
+#endif
+}
+
+static const char *
+state_of(const struct finding *finding)
+{
+	if (finding->is_beside)
+		return "has no guard pages of its own";
+	switch (finding->slot.state) {
 	case SAMPLE_IDLE:
-		return "free";
+		return "is free";
 	case SAMPLE_LIVE:
-		return "live";
+		return "is live";
 	case SAMPLE_LOOSE:
 		break;
 	}
-	return "no longer watched, and may be another's by now";
+	return "is no longer watched, and may be another's by now";
 }
 
 static void
-report(const struct cubby_cache *cache, const struct sample_slot *slot,
+report(const struct cubby_cache *cache, const struct finding *finding,
        const char *address, const void *context)
 {
+	const struct sample_slot *slot = &finding->slot;
 	const char *object = region_object(&cache->region, slot->cell);
 	uint32_t object_bytes = cache->region.geometry.object_bytes;
 	const char *where;
@@ -113,13 +167,17 @@ report(const struct cubby_cache *cache, const struct sample_slot *slot,
 	cubby__report_open(&report, CUBBY_MISUSE_GUARD_PAGE, cache->name,
 			   address,
 			   "%p, %zu bytes %s object %p (cell %zu, %u bytes), "
-			   "which is %s, %s",
+			   "which %s, %s",
 			   (const void *)address, distance, where,
 			   (const void *)object, (size_t)slot->cell,
-			   object_bytes, state_of(slot), access_of(context));
+			   object_bytes, state_of(finding),
+			   access_of(context));
 	cubby__report_more("by thread %d at", (int)gettid());
-	cubby__finding_stack(cubby__stacks_take());
+	cubby__finding_stack_from(cubby__stacks_take(), pc_of(context));
 	cubby__finding_events(&slot->user);
+	if (slot->user.alloc.at_ns == 0)
+		cubby__report_more("who allocated it is not known: its free "
+				   "was not waited for");
 	if (!cubby__report_aborts())
 		cubby__report_more("its page is opened, and the program goes "
 				   "on");
@@ -133,35 +191,60 @@ handle(const siginfo_t *info, const void *context)
 {
 	const char *address = info->si_addr;
 	struct cubby_cache *cache = cache_of(address);
-	struct sample_slot slot;
+	struct finding finding;
 	sigset_t saved;
 	bool is_ours;
 
 	if (cache == NULL || cache->sample == NULL)
 		return false;
 	cubby__lock_acquire(&cache->lock, &saved);
-	is_ours = find_slot(cache, address, &slot);
+	is_ours = find(cache, address, &finding);
 	cubby__lock_release(&cache->lock, &saved);
 	if (!is_ours)
 		return false;
-	report(cache, &slot, address, context);
+	report(cache, &finding, address, context);
 	return cubby__os_commit((void *)align_down((uintptr_t)address,
 						   cubby__os_page_bytes()),
 				cubby__os_page_bytes()) == 0;
 }
 
-/* What was there before us; if nothing was, the access is made again, and ends us. */
+/* As the kernel would have called what was there before us. */
+static void
+call_before(int number, siginfo_t *info, void *context)
+{
+	struct sigaction action = before;
+	sigset_t saved;
+
+	if (action.sa_flags & (int)SA_RESETHAND)
+		before = (struct sigaction){ .sa_handler = SIG_DFL };
+	pthread_sigmask(SIG_BLOCK, &action.sa_mask, &saved);
+	if (action.sa_flags & SA_SIGINFO)
+		action.sa_sigaction(number, info, context);
+	else
+		action.sa_handler(number);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+}
+
+/*
+ * If nobody handled it before us: an access is made again, and ends us; what was
+ * sent is sent again.
+ */
 static void
 pass_on(int number, siginfo_t *info, void *context)
 {
 	struct sigaction action = { .sa_handler = SIG_DFL };
+	bool was_sent = info->si_code <= 0;
 
-	if (before.sa_flags & SA_SIGINFO)
-		before.sa_sigaction(number, info, context);
-	else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)
-		before.sa_handler(number);
-	else
-		sigaction(number, &action, NULL);
+	if ((before.sa_flags & SA_SIGINFO) ||
+	    (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN)) {
+		call_before(number, info, context);
+		return;
+	}
+	if (was_sent && before.sa_handler == SIG_IGN)
+		return;
+	sigaction(number, &action, NULL);
+	if (was_sent)
+		syscall(SYS_tgkill, getpid(), gettid(), number);
 }
 
 static void

@@ -457,19 +457,37 @@ cubby__slab_take(struct slab_set *set, size_t n, uint64_t *cells,
 	return n_taken;
 }
 
-int
-cubby__slab_take_whole(struct slab_set *set, uint64_t *ret_slab)
+/* An empty slab, or BIT_TREE_NONE. */
+static uint64_t
+choose_whole(struct slab_set *set, bool may_be_populated)
 {
 	uint64_t number = set->n_slabs;
-	struct slab *slab;
-	int err = set->n_cells == set->max_cells ? -ENOMEM : open_next(set);
 
-	if (err)
-		return err;
+	if (may_be_populated && set->n_in_lane[LANE_EMPTY] != 0)
+		return bit_tree_lowest(&set->tree, LANE_EMPTY);
+	if (set->n_in_lane[LANE_RETURNED] != 0) {
+		number = bit_tree_lowest(&set->tree, LANE_RETURNED);
+		return reopen(set, number) == 0 ? number : BIT_TREE_NONE;
+	}
+	return set->n_cells < set->max_cells && open_next(set) == 0 ?
+		       number :
+		       BIT_TREE_NONE;
+}
+
+int
+cubby__slab_take_whole(struct slab_set *set, bool may_be_populated,
+		       uint64_t *ret_slab)
+{
+	uint64_t number = choose_whole(set, may_be_populated);
+	struct slab *slab;
+
+	if (number == BIT_TREE_NONE)
+		return -ENOMEM;
 	slab = slab_record(set, number);
 	for (uint64_t i = 0; i < slab_words(set); i++)
 		slab->live[i] = ~slab_beyond_mask(slab, i);
 	slab->n_live = slab->n_cells;
+	slab->flags = 0;
 	set->n_live += slab->n_cells;
 	move_to_lane(set, number, slab_lane_by_count(slab));
 	*ret_slab = number;

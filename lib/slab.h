@@ -151,10 +151,12 @@ size_t cubby__slab_take(struct slab_set *set, size_t n, uint64_t *cells,
 			enum slab_refusal *ret_refusal);
 
 /*
- * Open another slab and make all of its cells live: 0 or -ENOMEM.  Whoever asks
- * has them, as if one by one.
+ * Make all cells of an empty slab live: 0 or -ENOMEM.  Whoever asks has them, as if
+ * one by one.
+ * @may_be_populated: their bytes need not be as of new ones.
  */
-int cubby__slab_take_whole(struct slab_set *set, uint64_t *ret_slab);
+int cubby__slab_take_whole(struct slab_set *set, bool may_be_populated,
+			   uint64_t *ret_slab);
 
 /* Make a live cell free. */
 void cubby__slab_give(struct slab_set *set, uint64_t cell);

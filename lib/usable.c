@@ -5,11 +5,15 @@
  * A cache pointer is compared with the table before it is dereferenced, so
  * garbage is reported and not followed.  (The fast path does follow it.)
  */
+#include "annotate.h"
 #include "cache.h"
 #include "error.h"
 #include "finding.h"
 #include "registry.h"
 #include "report.h"
+#include "stacks.h"
+
+#include <unistd.h>
 
 MISUSE_ROW(CUBBY_MISUSE_DOUBLE_FREE, "double-free",
 	   "it was freed twice, or freed through a stale pointer");
@@ -92,36 +96,69 @@ lateness(const struct cubby_cache *cache, bool in_call)
 		       "";
 }
 
+/* Who makes the call, if anybody has asked for stacks. */
+static void
+tell_call(bool in_call)
+{
+	uint32_t stack = in_call ? cubby__stacks_take() : 0;
+
+	if (stack == 0)
+		return;
+	cubby__report_more("by thread %d at", (int)gettid());
+	cubby__finding_stack(stack);
+}
+
+static void
+open_elsewhere(struct report *report, const struct cubby_cache *cache,
+	       const struct cubby_cache *other, const void *address,
+	       const char *late)
+{
+	const char *name = cache ? cache->name : NULL;
+
+	if (other == NULL)
+		cubby__report_open(report, CUBBY_MISUSE_FOREIGN_FREE, name,
+				   address, "%p lies in no cache%s%s", address,
+				   cubby__annotate_passes() ?
+					   " (in passthrough, what is free "
+					   "lies in none)" :
+					   "",
+				   late);
+	else if (other == cache)
+		cubby__report_open(report, CUBBY_MISUSE_FOREIGN_FREE, name,
+				   address,
+				   "%p lies in this cache's range, but in no "
+				   "cell of it%s",
+				   address, late);
+	else if (other->state == CACHE_LIVE)
+		cubby__report_open(report, CUBBY_MISUSE_WRONG_CACHE, name,
+				   address, "%p belongs to cache '%s'%s",
+				   address, other->name, late);
+	else
+		cubby__report_open(
+			report, CUBBY_MISUSE_FOREIGN_FREE, name, address,
+			"%p was in cache '%s', which was destroyed%s", address,
+			other->name, late);
+}
+
 /* The address is in no cell of `cache` (or NULL); say where it is instead. */
 static void
 report_elsewhere(const struct cubby_cache *cache, const void *address,
 		 bool in_call)
 {
+	struct cubby_cache *other = NULL;
 	struct granule_owner owner;
-	const struct cubby_cache *other = NULL;
-	const char *name = cache ? cache->name : NULL;
+	struct report report;
+	uint64_t cell;
 
 	if (cubby__granule_find(address, &owner))
 		other = cubby__registry_by_id(owner.id);
-	if (other == NULL)
-		cubby__report_misuse(CUBBY_MISUSE_FOREIGN_FREE, name, address,
-				     "%p lies in no cache%s", address,
-				     lateness(cache, in_call));
-	else if (other == cache)
-		cubby__report_misuse(
-			CUBBY_MISUSE_FOREIGN_FREE, name, address,
-			"%p lies in this cache's range, but in no "
-			"cell of it%s",
-			address, lateness(cache, in_call));
-	else if (other->state == CACHE_LIVE)
-		cubby__report_misuse(CUBBY_MISUSE_WRONG_CACHE, name, address,
-				     "%p belongs to cache '%s'%s", address,
-				     other->name, lateness(cache, in_call));
-	else
-		cubby__report_misuse(
-			CUBBY_MISUSE_FOREIGN_FREE, name, address,
-			"%p was in cache '%s', which was destroyed%s", address,
-			other->name, lateness(cache, in_call));
+	open_elsewhere(&report, cache, other, address,
+		       lateness(cache, in_call));
+	tell_call(in_call);
+	if (other != NULL && other != cache && cache_is_live(other) &&
+	    cubby__direct_find(other, address, &cell) == FREE_OK)
+		cubby__finding_history(other, cell);
+	cubby__report_close(&report, true);
 }
 
 /* Where the cell is known, who used it is, too, in a cache that is watched. */
@@ -153,6 +190,7 @@ report_cell(const struct cubby_cache *cache, const void *address,
 				   "object %p (cell %zu) is already free%s",
 				   address, (size_t)cell, late);
 	}
+	tell_call(in_call);
 	cubby__finding_history(cache, cell);
 	cubby__report_close(&report, true);
 }

@@ -312,8 +312,7 @@ cubby_walk_destroy(struct cubby_walk *walk)
 	cache = walk->cache;
 	cubby__os_unmap(walk, walk->mapped_bytes);
 	add_walks(cache, -1);
-	/* What was not given back while the walk was open. */
-	cubby__direct_trim(cache, cache->n_kept_empty);
+	cubby__direct_end_walks(cache);
 }
 
 /* ------------------------------ report of live --------------------------- */

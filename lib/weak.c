@@ -9,8 +9,10 @@
 
 #include "bits.h"
 #include "cache.h"
+#include "debug.h"
 #include "domain.h"
 #include "error.h"
+#include "finding.h"
 #include "flavor.h"
 #include "report.h"
 
@@ -262,6 +264,24 @@ take_strong(const void *object)
 	return seen & DYING ? 0 : (uint32_t)(seen >> 32);
 }
 
+/* A cache that is watched knows which cells are free. */
+static bool
+is_made_of_dead(struct cubby_cache *cache, const void *object, uint64_t cell)
+{
+	struct report report;
+
+	if (likely(!cubby__debug_is_free(cache, cell)))
+		return false;
+	cubby__report_open(&report, CUBBY_MISUSE_WEAK_OF_DEAD, cache->name,
+			   object,
+			   "a handle was to be made of object %p (cell %zu) "
+			   "after its free",
+			   object, (size_t)cell);
+	cubby__finding_history(cache, cell);
+	cubby__report_close(&report, true);
+	return true;
+}
+
 cubby_weak
 cubby_weak_of(struct cubby_cache *cache, const void *object)
 {
@@ -277,6 +297,8 @@ cubby_weak_of(struct cubby_cache *cache, const void *object)
 	     !cubby__weak_find_cell(cache, object, "cubby_weak_of", &cell)))
 		return CUBBY_WEAK_NULL;
 	if (cache->weak.is_strong) {
+		if (unlikely(is_made_of_dead(cache, object, cell)))
+			return CUBBY_WEAK_NULL;
 		seen = take_strong(object);
 		return seen == 0 ? CUBBY_WEAK_NULL :
 				   cubby__weak_encode(cache, cell,
@@ -284,8 +306,11 @@ cubby_weak_of(struct cubby_cache *cache, const void *object)
 	}
 	place = word(cache, cell);
 	seen = __atomic_load_n(place, __ATOMIC_RELAXED);
-	if (!(seen & WEAK_TAKEN))
+	if (!(seen & WEAK_TAKEN)) {
+		if (unlikely(is_made_of_dead(cache, object, cell)))
+			return CUBBY_WEAK_NULL;
 		seen = take(place);
+	}
 	return cubby__weak_encode(cache, cell, weak_generation(seen));
 }
 

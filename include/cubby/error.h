@@ -67,21 +67,21 @@ CUBBY_API const char *cubby_error_detail(void);
  * comment.
  */
 enum cubby_misuse_code {
-	CUBBY_MISUSE_DOUBLE_FREE = 1,     /* double-free */
-	CUBBY_MISUSE_FOREIGN_FREE = 2,    /* foreign-free */
-	CUBBY_MISUSE_INTERIOR_FREE = 3,   /* interior-free */
-	CUBBY_MISUSE_WRONG_CACHE = 4,     /* wrong-cache */
-	CUBBY_MISUSE_BAD_CACHE = 5,       /* bad-cache */
-	CUBBY_MISUSE_DEAD_CACHE = 6,      /* dead-cache */
-	CUBBY_MISUSE_OTHER_COPY = 7,      /* other-copy; by slow calls only */
-	CUBBY_MISUSE_ZERO_INIT = 8,       /* zero-init */
-	CUBBY_MISUSE_CORRUPTION = 9,      /* corruption */
-	CUBBY_MISUSE_WEAK_MODE = 10,      /* weak-mode */
-	CUBBY_MISUSE_REF_UNDERFLOW = 11,  /* ref-underflow */
-	CUBBY_MISUSE_NO_SECTION = 12,     /* no-section; debug builds only */
-	CUBBY_MISUSE_NOT_AN_OBJECT = 13,  /* not-an-object */
-	CUBBY_MISUSE_WEAK_OF_DEAD = 14,   /* weak-of-dead; debug builds only */
-	CUBBY_MISUSE_RED_ZONE = 15,       /* red-zone; see cubby/debug.h */
+	CUBBY_MISUSE_DOUBLE_FREE = 1,    /* double-free */
+	CUBBY_MISUSE_FOREIGN_FREE = 2,   /* foreign-free */
+	CUBBY_MISUSE_INTERIOR_FREE = 3,  /* interior-free */
+	CUBBY_MISUSE_WRONG_CACHE = 4,    /* wrong-cache */
+	CUBBY_MISUSE_BAD_CACHE = 5,      /* bad-cache */
+	CUBBY_MISUSE_DEAD_CACHE = 6,     /* dead-cache */
+	CUBBY_MISUSE_OTHER_COPY = 7,     /* other-copy; by slow calls only */
+	CUBBY_MISUSE_ZERO_INIT = 8,      /* zero-init */
+	CUBBY_MISUSE_CORRUPTION = 9,     /* corruption */
+	CUBBY_MISUSE_WEAK_MODE = 10,     /* weak-mode */
+	CUBBY_MISUSE_REF_UNDERFLOW = 11, /* ref-underflow */
+	CUBBY_MISUSE_NO_SECTION = 12,    /* no-section; debug builds only */
+	CUBBY_MISUSE_NOT_AN_OBJECT = 13, /* not-an-object */
+	CUBBY_MISUSE_WEAK_OF_DEAD = 14, /* weak-of-dead; where it is watched */
+	CUBBY_MISUSE_RED_ZONE = 15,     /* red-zone; see cubby/debug.h */
 	CUBBY_MISUSE_USE_AFTER_FREE = 16, /* use-after-free; the same */
 	CUBBY_MISUSE_GUARD_PAGE = 17      /* guard-page; the same */
 };

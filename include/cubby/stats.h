@@ -119,8 +119,8 @@ struct cubby_cache_stats {
 
 	/* a cache that watches its objects (cubby/debug.h) */
 	uint64_t debug;         /* CUBBY_DEBUG_* */
-	uint64_t n_quarantined; /* cells: freed, and kept from reuse for a while */
-	uint64_t n_damaged;     /* events: objects found damaged */
+	uint64_t n_quarantined; /* cells: kept from use, freed or for guard pages */
+	uint64_t n_damaged; /* events: objects found damaged */
 	uint64_t n_failed;  /* events: allocations that were made to fail */
 	uint64_t n_sampled; /* events: objects that got pages of their own */
 };

@@ -5,6 +5,7 @@
  * env: CUBBY_DEBUG=FZPU,truck
  * expect-signal: SIGABRT
  * expect-stderr: cubby: double-free: cache 'truck': object 0x[0-9a-f]+ \(cell 0\) is already free; it was freed twice, or freed through a stale pointer
+ * expect-stderr: cubby:   by thread [0-9]+ at
  * expect-stderr: cubby:   (allocated|freed) [0-9]+ ms ago by thread [0-9]+ at
  * expect-stderr: cubby:     (/[^ ]+\+0x[0-9a-f]+|0x[0-9a-f]+)
  */

@@ -2,11 +2,12 @@
 /*
  * Words that are not understood are said once each, and the rest holds.
  *
- * env: CUBBY_DEBUG=Z+poisn+quarantine=x,truck;QX
+ * env: CUBBY_DEBUG=Z+poisn+quarantine=x,truck;QX;F,red-zone
  * expect-exit: 0
  * expect-stderr: cubby: CUBBY_DEBUG: 'poisn' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N guard=N
  * expect-stderr: cubby: CUBBY_DEBUG: 'quarantine=x' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N guard=N
  * expect-stderr: cubby: CUBBY_DEBUG: 'QX' is ignored; known are the letters FZPUTO-, and checks red-zone poison user trace all order off quarantine=N fail-nth=N fail-every=N fail-ppm=N guard=N
+ * expect-stderr: cubby: CUBBY_DEBUG: 'red-zone' behind a comma is the name of a cache; words are joined by \+
  */
 #include "abuse.h"
 

@@ -136,7 +136,11 @@ walk_meets_each_object_once_and_what_it_met_stays(void **state)
 			n++;
 		}
 	assert_int_equal(n, N_OBJECTS);
+	assert_int_equal(stats_of(cache).committed_bytes,
+			 N_OBJECTS * OBJECT_BYTES);
 	cubby_walk_destroy(walk);
+	assert_int_equal(stats_of(cache).committed_bytes,
+			 N_OBJECTS / 2 * OBJECT_BYTES);
 	for (size_t i = 1; i < N_OBJECTS; i += 2)
 		cubby_free(cache, objects[i]);
 	assert_ok(cubby_cache_destroy(cache));
@@ -242,6 +246,20 @@ limit_is_kept_and_watched_caches_go_on(void **state)
 }
 
 static void
+caches_by_the_hundred_have_room(void **state)
+{
+	struct cubby_cache *caches[200];
+
+	(void)state;
+	for (size_t i = 0; i < 200; i++) {
+		caches[i] = make_cache(24, NULL);
+		must_alloc(caches[i]);
+	}
+	for (size_t i = 0; i < 200; i++)
+		assert_ok(cubby_cache_destroy_force(caches[i]));
+}
+
+static void
 live_objects_go_with_a_cache_that_is_destroyed(void **state)
 {
 	(void)state;
@@ -268,10 +286,11 @@ main(void)
 		cmocka_unit_test(state_of_init_stays_in_its_block),
 		cmocka_unit_test(handles_of_freed_objects_are_stale),
 		cmocka_unit_test(limit_is_kept_and_watched_caches_go_on),
+		cmocka_unit_test(caches_by_the_hundred_have_room),
 		cmocka_unit_test(
 			live_objects_go_with_a_cache_that_is_destroyed),
 	};
 
-	add_options("passthrough,misuse=continue");
+	add_options("passthrough,misuse=continue,budget=64G");
 	return cmocka_run_group_tests_name("passthrough", tests, NULL, NULL);
 }

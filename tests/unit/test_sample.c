@@ -291,6 +291,127 @@ second_free_and_inner_pointers_are_reported(void **state)
 	drop_all(cache);
 }
 
+static void
+second_free_in_bulk_is_reported_and_harms_nothing(void **state)
+{
+	struct cubby_cache *cache = make_sampled(64, 1);
+	void *object = take_sampled(cache), *objects[2];
+
+	(void)state;
+	cubby_free(cache, object);
+	objects[0] = object;
+	objects[1] = must_alloc(cache);
+	cubby_free_bulk(cache, 2, objects);
+	assert_int_equal(n_reports, 1);
+	assert_int_equal(last.code, CUBBY_MISUSE_DOUBLE_FREE);
+	assert_ok(cubby_cache_shrink(cache, NULL));
+	assert_int_equal(stats_of(cache).n_quarantined, 0);
+	drop_all(cache);
+}
+
+/* A second free that a magazine takes is found when that goes back. */
+static void
+second_free_in_line_is_reported_late(void **state)
+{
+	struct cubby_cache *cache = make_sampled(64, 12800);
+	void *object = take_sampled(cache);
+
+	(void)state;
+	cubby_free(cache, object);
+	assert_int_equal(cache->fast.full_mask, 1023);
+	cubby_free(cache, object); /* reported now if it is not in line */
+	assert_ok(cubby_cache_shrink(cache, NULL));
+	assert_int_equal(n_reports, 1);
+	assert_int_equal(last.code, CUBBY_MISUSE_DOUBLE_FREE);
+	assert_int_equal(stats_of(cache).n_quarantined, 0);
+	drop_all(cache);
+}
+
+static void
+what_is_freed_during_a_walk_stays_readable(void **state)
+{
+	struct cubby_cache *cache = make_sampled(64, 1);
+	volatile char *object = take_sampled(cache);
+	struct cubby_walk *walk;
+
+	(void)state;
+	object[3] = 7;
+	assert_ok(cubby_walk_create(&walk, cache));
+	cubby_free(cache, (void *)object);
+	assert_int_equal(object[3], 7);
+	assert_int_equal(n_reports, 0);
+	cubby_walk_destroy(walk);
+	assert_int_equal(object[3], 7);
+	assert_said("which is free, was read");
+	drop_all(cache);
+}
+
+static void
+overrun_into_the_area_names_the_object_before_it(void **state)
+{
+	struct cubby_cache *cache = make_sampled(64, 1 << 20);
+	char *object = NULL;
+
+	(void)state;
+	/* A whole slab, so that the area is the next one. */
+	for (uint64_t i = 0; i < geometry_slab_cells(&cache->region.geometry);
+	     i++)
+		object = must_alloc(cache);
+	cache->sample->n_until_next = 0;
+	while (cache->sample->start == NULL)
+		must_alloc(cache);
+	object = region_object(
+		&cache->region,
+		slab_first_cell(&cache->slabs, cache->sample->slab) - 1);
+	((volatile char *)object)[64] = 1;
+	assert_said("which has no guard pages of its own, was written");
+	assert_true(strstr(last_text, "0 bytes behind object") != NULL);
+	drop_all(cache);
+}
+
+static void
+areas_that_go_and_come_take_the_same_slab(void **state)
+{
+	struct cubby_cache *cache = make_sampled(64, 1);
+	static void *objects[500];
+	uint64_t committed = 0;
+
+	(void)state;
+	for (int i = 0; i < 200; i++) {
+		for (int j = 0; j < 500; j++)
+			objects[j] = must_alloc(cache);
+		for (int j = 0; j < 500; j++)
+			cubby_free(cache, objects[j]);
+		assert_ok(cubby_cache_shrink(cache, NULL));
+		if (i == 10)
+			committed = stats_of(cache).committed_bytes;
+	}
+	assert_true(n_sampled(cache) > 200);
+	assert_int_equal(stats_of(cache).committed_bytes, committed);
+	drop_all(cache);
+}
+
+static void
+slots_that_are_loose_come_back(void **state)
+{
+	struct cubby_cache *cache = make_sampled(64, 1000);
+	static void *ring[4000];
+	uint64_t before = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 4000000; i += 500) {
+		for (size_t j = i; j < i + 500; j++)
+			cubby_free(cache, ring[j % 4000]);
+		for (size_t j = i; j < i + 500; j++)
+			ring[j % 4000] = must_alloc(cache);
+		if (i == 1000000)
+			before = n_sampled(cache);
+	}
+	assert_true(n_sampled(cache) > before);
+	assert_int_equal(n_reports, 0);
+	drop_all(cache);
+}
+
 /* While nobody is sampled the cache is as any other. */
 static void
 frees_are_out_of_line_only_while_one_is_awaited(void **state)
@@ -413,6 +534,7 @@ caches_that_cannot_be_sampled_are_as_without(void **state)
 			64,
 			&CUBBY_CACHE_ATTR(.guard_every = 1,
 					  .flags = CUBBY_CACHE_NO_MAGAZINES)),
+		make_cache(20000, &CUBBY_CACHE_ATTR(.guard_every = 1)),
 		make_cache(64, &CUBBY_CACHE_ATTR(.guard_every = 1,
 						 .weak = CUBBY_WEAK_REUSE)),
 		make_cache(64, &CUBBY_CACHE_ATTR(.guard_every = 1,
@@ -463,6 +585,51 @@ fault_that_nobody_handles_ends_the_process(void **state)
 
 	(void)state;
 	signal(SIGSEGV, SIG_DFL);
+	make_sampled(64, 1);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		_exit(((volatile char *)PAGE_BYTES)[5]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+static void
+signal_that_is_sent_ends_the_process(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	signal(SIGSEGV, SIG_DFL);
+	make_sampled(64, 1);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		raise(SIGSEGV);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+static void
+note_and_return(int number)
+{
+	(void)number;
+	n_others++;
+}
+
+static void
+handler_that_is_for_once_is_called_once(void **state)
+{
+	struct sigaction action = { .sa_handler = note_and_return,
+				    .sa_flags = (int)SA_RESETHAND };
+	int status;
+	pid_t pid;
+
+	(void)state;
+	sigaction(SIGSEGV, &action, NULL);
 	make_sampled(64, 1);
 	fflush(NULL);
 	pid = fork();
@@ -563,12 +730,20 @@ main(void)
 		TEST(use_after_free_is_reported_whether_read_or_written),
 		TEST(bytes_beside_an_object_are_compared_at_its_free),
 		TEST(second_free_and_inner_pointers_are_reported),
+		TEST(second_free_in_bulk_is_reported_and_harms_nothing),
+		TEST(second_free_in_line_is_reported_late),
+		TEST(what_is_freed_during_a_walk_stays_readable),
+		TEST(overrun_into_the_area_names_the_object_before_it),
+		TEST(areas_that_go_and_come_take_the_same_slab),
+		TEST(slots_that_are_loose_come_back),
 		TEST(frees_are_out_of_line_only_while_one_is_awaited),
 		TEST(walks_shrinks_and_limits_know_them),
 		TEST(init_and_ctor_run_as_for_any_other),
 		TEST(caches_that_cannot_be_sampled_are_as_without),
 		TEST(other_faults_go_to_who_was_there_before),
 		TEST(fault_that_nobody_handles_ends_the_process),
+		TEST(signal_that_is_sent_ends_the_process),
+		TEST(handler_that_is_for_once_is_called_once),
 		TEST(threads_share_the_slots),
 		TEST(fork_child_goes_on_with_them),
 	};

@@ -444,7 +444,7 @@ cubby__direct_give_cell_locked(struct cubby_cache *cache, uint64_t cell,
 {
 	enum sample_catch caught = SAMPLE_NOT_OURS;
 
-	if (unlikely(cache->sample != NULL))
+	if (unlikely(sample_owns(cache, cell)))
 		caught = cubby__sample_catch_locked(cache, cell);
 	if (caught == SAMPLE_CAUGHT)
 		return;

@@ -428,12 +428,11 @@ cubby__sample_free(struct cubby_cache *cache, void *object)
 enum sample_catch
 cubby__sample_catch_locked(struct cubby_cache *cache, uint64_t cell)
 {
-	struct sample *sample = cache->sample;
-	struct sample_slot *slot = slot_of(sample, cell);
+	struct sample_slot *slot;
 
-	if (sample->start == NULL ||
-	    cell >> cache->region.geometry.slab_shift != sample->slab)
+	if (!sample_owns(cache, cell))
 		return SAMPLE_NOT_OURS;
+	slot = slot_of(cache->sample, cell);
 	if (slot == NULL || slot->state == SAMPLE_IDLE)
 		return SAMPLE_NOT_LIVE;
 	slot->user = (struct debug_user){ 0 };

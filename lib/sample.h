@@ -128,6 +128,16 @@ void cubby__sample_for_each(const struct cubby_cache *cache,
 			    void (*visit)(void *context, const void *object),
 			    void *context);
 
+/* Is a cell in the area's slab?  Under the lock. */
+static inline bool
+sample_owns(const struct cubby_cache *cache, uint64_t cell)
+{
+	return cache->sample != NULL &&
+	       cell >> cache->region.geometry.slab_shift ==
+		       cache->sample->slab &&
+	       cache->sample->start != NULL;
+}
+
 /* So many cells have been loaded, and are going to be allocated in line. */
 static inline void
 sample_count(struct cubby_cache *cache, uint64_t n_cells)

@@ -116,6 +116,13 @@ HAS_URCU := $(if $(URCU_LIBS),$(shell printf '%s\n' \
 	'#include <urcu/urcu-bp.h>' 'int main(void) { return 0; }' | \
 	$(CC) $(URCU_CFLAGS) -x c -o /dev/null - $(URCU_LIBS) 2> /dev/null && \
 	echo yes))
+MALLOC_SRC := $(sort $(wildcard lib/preload/*.c))
+MALLOC_LO := $(filter-out $(O)/lib/host.lo $(O)/lib/pin.lo,$(LIB_LO)) \
+	$(MALLOC_SRC:%.c=$(O)/%.lo)
+MALLOC_REAL := $(O)/libcubby-malloc.so.$(VERSION)
+MALLOC := $(O)/libcubby-malloc.so
+MALLOC_SONAME := libcubby-malloc.so.$(firstword $(subst ., ,$(VERSION)))
+WITH_MALLOC := $(and $(MALLOC_SRC),$(filter-out asan tsan,$(VARIANT)))
 RCU_SRC := $(sort $(wildcard lib/rcu/*.c))
 RCU_STATIC := $(O)/libcubby-rcu.a
 RCU_SHARED_REAL := $(O)/libcubby-rcu.so.$(VERSION)
@@ -162,14 +169,15 @@ RUN ?= check
 .DEFAULT_GOAL := all
 .PHONY: FORCE
 
-## all: all libraries
+## all: all libraries, and cubby-run
 ## lib: all libraries
 ## static: build/VARIANT/libcubby.a
 ## shared: build/VARIANT/libcubby.so and its links
 ## rcu: build/VARIANT/libcubby-rcu.*, where liburcu-bp is
-.PHONY: all lib static shared rcu
+## malloc: build/VARIANT/libcubby-malloc.so, to be preloaded
+.PHONY: all lib static shared rcu malloc
 all: lib
-lib: static shared rcu
+lib: static shared rcu malloc
 static: $(STATIC)
 shared: $(SHARED)
 rcu: $(if $(WITH_RCU),$(RCU_STATIC) $(RCU_SHARED),$(if $(RCU_SRC),$(O)/no-urcu))
@@ -188,15 +196,22 @@ $(O)/flags: FORCE
 	$(call update,$(call quote,$(COMPILE)) $(call quote,$(COMPILE_CXX)) \
 		$(call quote,$(LINK)))
 $(O)/sources: FORCE
-	$(call update,$(LIB_SRC) $(RCU_SRC))
+	$(call update,$(LIB_SRC) $(RCU_SRC) $(MALLOC_SRC))
 
 # What a folder's objects are compiled with besides; tests see the internals.
 # The archive, too, may go into a plugin.
 $(O)/lib/%.o $(O)/lib/%.lo: MORE := -fvisibility=hidden
+# The malloc leaves out what it does not call.
+$(O)/lib/%.lo: MORE += -ffunction-sections -fdata-sections
 $(O)/lib/%.o: MORE += -fPIC
 $(O)/lib/rcu/%.o $(O)/lib/rcu/%.lo: MORE += $(URCU_CFLAGS)
+# Not to become calls of themselves.
+$(O)/lib/preload/%.o $(O)/lib/preload/%.lo: \
+	MORE += -Ilib -fno-builtin-malloc -fno-builtin-calloc
+# operator new throws what is not C's.
+$(O)/lib/preload/cxx.lo: MORE += -fexceptions
 # What is run once, or seldom, is small rather than fast.
-SELDOM := adopt annotate cache cpu debug_rules direct domain error finding fork \
+SELDOM := adopt annotate budget cache cpu debug_rules direct domain error finding fork \
 	granule handle layout lock options os percpu quiesce reclaim registry report \
 	reserve sample sample_fault side stacks stats stripe task text users usable \
 	validate walk watch weak_plan weak_setup
@@ -239,6 +254,24 @@ $(O)/$(SONAME): $(SHARED_REAL)
 $(SHARED): $(O)/$(SONAME)
 	$(Q)ln -sf $(notdir $<) $@
 
+malloc: $(if $(WITH_MALLOC),$(MALLOC))
+
+# now: no call of ours is bound by the loader while a lock is held.
+$(MALLOC_REAL): $(MALLOC_LO) $(O)/sources lib/preload/cubby-malloc.map \
+		lib/preload/keep.ld
+	$(call say,LD)
+	$(Q)$(LINK) -shared $(Z_DEFS) -Wl,-z,nodelete -Wl,-z,now \
+		-Wl,-Bsymbolic-functions -Wl,--gc-sections \
+		-Wl,-T,lib/preload/keep.ld \
+		-Wl,-soname,$(MALLOC_SONAME) \
+		-Wl,--version-script=lib/preload/cubby-malloc.map -o $@ $(MALLOC_LO)
+
+$(O)/$(MALLOC_SONAME): $(MALLOC_REAL)
+	$(Q)ln -sf $(notdir $<) $@
+
+$(MALLOC): $(O)/$(MALLOC_SONAME)
+	$(Q)ln -sf $(notdir $<) $@
+
 $(RCU_STATIC): $(RCU_SRC:%.c=$(O)/%.o) $(O)/sources
 	$(call say,AR)
 	$(Q)rm -f $@
@@ -271,6 +304,10 @@ $(TEST_BIN): %: %.o $(TEST_SUPPORT) $(STATIC)
 	$(call say,LD)
 	$(Q)$(LINK) -o $@ $(filter-out $(STATIC),$^) $(STATIC) $(needs_cmocka) $(needs_urcu) -lm
 
+# Parts of the malloc that stand alone.
+$(O)/tests/unit/test_pages: $(O)/lib/preload/pages.o
+$(O)/tests/unit/test_recent: $(O)/lib/preload/recent.o
+
 $(TEST_BIN_CXX): %: %.o $(STATIC)
 	$(call say,LD)
 	$(Q)$(LINK_CXX) -o $@ $^
@@ -295,8 +332,9 @@ LONG := test_narrow test_plants test_check_sequences test_weak_plants
 TESTS := $(strip $(filter $(LONG:%=\%/%.sh),$(TESTS)) \
 	$(filter-out $(LONG:%=\%/%.sh),$(TESTS)))
 
-# stress_soak goes on for a minute here and in check-thread; elsewhere for a round.
-check: export CUBBY_SOAK_ROUNDS ?= 15
+# stress_soak goes on for half a minute here, a quarter in check-thread; elsewhere
+# for a round.  An hour of it is check-soak.
+check: export CUBBY_SOAK_ROUNDS ?= 7
 
 # The same tests, or the core of them, in other circumstances.
 CORE := unit stress
@@ -362,9 +400,10 @@ check-clang check-chunks check-small check-none: \
 	export CUBBY_TEST_SCALE ?= 50
 check-asan check-tsan check-mmcid check-watch check-qemu: \
 	export CUBBY_TEST_SCALE ?= 20
-check-memcheck: export CUBBY_TEST_SCALE ?= 5
+check-memcheck: export CUBBY_TEST_SCALE ?= 3
 $(filter-out check-thread,$(CIRCUMSTANCES:%=check-%)): \
 	export CUBBY_SOAK_ROUNDS ?= 1
+check-thread: export CUBBY_SOAK_ROUNDS ?= 3
 $(CIRCUMSTANCES:%=check-%):
 	+@$(MAKE) --no-print-directory RUN=$(@:check-%=%) $(how) check
 
@@ -385,6 +424,25 @@ check-soak:
 	+@CUBBY_OPTIONS=front=thread $(MAKE) --no-print-directory \
 		RUN=soak-thread T=stress_soak check
 	@grep -h '^#' $(O)/test-logs/soak*/stress.stress_soak.out
+
+## check-fuzz: calls of malloc that a fuzzer makes up, for SECONDS=3600, against a model
+.PHONY: check-fuzz
+check-fuzz:
+	+@$(MAKE) --no-print-directory O=build/fuzz CC=clang CPPFLAGS=-DCUBBY_DEBUG=1 \
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" build/fuzz/malloc_model
+	@mkdir -p build/fuzz/corpus
+	cd build/fuzz && ./malloc_model -max_total_time=$(SECONDS) -max_len=4000 \
+		-len_control=10 -print_final_stats=1 -timeout=20 corpus
+
+# The malloc is the program's own here, so that the fuzzer sees its branches.
+$(O)/malloc_model: tests/tools/malloc_model.c tests/tools/malloc_check.h $(MALLOC_LO)
+	$(call say,LD)
+	$(Q)$(COMPILE) -DFUZZ -fno-builtin -o $@ $< $(MALLOC_LO) -fsanitize=fuzzer
+
+## check-programs: real programs under libcubby-malloc.so, and a table of them
+.PHONY: check-programs
+check-programs:
+	@O=$(O) scripts/check-programs
 
 ## check-model: models of the fast path, and what planted bugs do to them
 .PHONY: check-model
@@ -416,7 +474,7 @@ check-all:
 	@+scripts/check --no-install
 
 FORMATTED = $(sort $(wildcard include/cubby/*.h include/cubby/*/*.h lib/*.[ch] \
-	lib/*/*.[ch] tests/*/*.[ch] tests/*/*.cc bench/*.[ch] bench/*.cc \
+	lib/*/*.[ch] lib/tools/*/*.[ch] tests/*/*.[ch] tests/*/*.cc bench/*.[ch] bench/*.cc \
 	bench/*/*.[ch] bench/*/*.cc))
 
 ## format: let clang-format rewrite the sources
@@ -493,6 +551,12 @@ $(SERVER_LOAD): $(SERVER_LOAD).o
 	$(call say,LD)
 	$(Q)$(LINK) -o $@ $^
 
+# What malloc-goals runs besides, with a malloc that is preloaded.
+MALLOC_RUN := $(addprefix $(O)/bench/programs/,nothing pairs returned starts)
+$(MALLOC_RUN): %: %.o
+	$(call say,LD)
+	$(Q)$(LINK) -o $@ $^
+
 # What D2 runs besides, and what it is run by.
 ORDERS := $(O)/bench/programs/orders
 SPENT := $(O)/bench/programs/spent
@@ -514,19 +578,48 @@ $(O)/tests/unit/test_gb: needs_cmocka = -lcmocka $(BENCH_LIBS)
 ## truck: build the truck comparison
 ## quickstart: run it: the table and the picture
 ## massif: run it under massif with malloc and with Cubby: two profiles, a picture
+## malloc-goals: CPU time and memory of real programs under five mallocs
 ## server: build the event loop whose events carry handles, and its clients
-.PHONY: bench bench-quick bench-debug truck quickstart massif server
-bench: $(BENCH_BIN) $(BENCH_WEAK) $(BENCH_ALONE) $(ORDERS) $(SPENT) truck server
+.PHONY: bench bench-quick bench-debug truck quickstart massif server \
+	malloc-goals malloc-run
+bench: $(BENCH_BIN) $(BENCH_WEAK) $(BENCH_ALONE) $(ORDERS) $(SPENT) truck server \
+	malloc-run
 bench-quick: bench
 	@scripts/run-bench --quick --build $(O)
 bench-debug: bench
 	@scripts/run-bench --build $(O) D1 D2
+malloc-run: $(MALLOC_RUN) $(SPENT)
+malloc-goals: malloc-run
+	@scripts/malloc-goals --build $(O)
 truck: $(O)/bench/truck
 server: $(SERVER) $(SERVER_LOAD)
 quickstart:
 	@scripts/quickstart
 massif: truck
 	@scripts/massif $(O)/bench/truck
+
+# ------------------------------- cubby-run --------------------------------
+#
+# A program of its own, which nothing of the library is linked to.
+
+RUN_SRC := $(sort $(wildcard lib/tools/run/*.c))
+RUN_TOOL := $(if $(RUN_SRC),$(O)/cubby-run)
+$(RUN_TOOL): $(RUN_SRC:%.c=$(O)/%.o)
+	$(call say,LD)
+	$(Q)$(LINK) -o $@ $^
+
+.PHONY: install-run uninstall-run
+all malloc: $(RUN_TOOL)
+check: $(if $(filter %/test_run.sh,$(TESTS)),$(RUN_TOOL))
+install: $(if $(RUN_TOOL),install-run)
+uninstall: uninstall-run
+
+install-run: $(RUN_TOOL)
+	$(INSTALL) -d $(DESTDIR)$(bindir)
+	$(INSTALL) -m 755 $(RUN_TOOL) $(DESTDIR)$(bindir)
+
+uninstall-run:
+	rm -f $(DESTDIR)$(bindir)/cubby-run
 
 # -------------------------------- install ---------------------------------
 
@@ -566,8 +659,9 @@ endef
 
 ## install: libraries, headers, *.pc and the CMake package to DESTDIR/prefix
 ## uninstall: remove what install put there
-.PHONY: install install-rcu uninstall
-install: lib $(FILLED_IN) $(if $(WITH_RCU),install-rcu)
+.PHONY: install install-rcu install-malloc uninstall
+install: lib $(FILLED_IN) $(if $(WITH_RCU),install-rcu) \
+		$(if $(WITH_MALLOC),install-malloc)
 	$(INSTALL) -d $(DESTDIR)$(libdir) $(DESTDIR)$(pkgconfigdir) \
 		$(DESTDIR)$(cmakedir) $(DESTDIR)$(datadir)/cubby \
 		$(DESTDIR)$(bindir) \
@@ -608,10 +702,17 @@ install-rcu: rcu $(FILLED_IN_RCU)
 	$(INSTALL) -m 644 $(FILLED_IN_RCU) $(DESTDIR)$(pkgconfigdir)
 	$(INSTALL) -D -m 644 $(RCU_HDR) $(DESTDIR)$(includedir)/cubby/rcu.h
 
+install-malloc: malloc
+	$(INSTALL) -d $(DESTDIR)$(libdir)
+	$(INSTALL) -m 755 $(MALLOC_REAL) $(DESTDIR)$(libdir)
+	ln -sf $(notdir $(MALLOC_REAL)) $(DESTDIR)$(libdir)/$(MALLOC_SONAME)
+	ln -sf $(MALLOC_SONAME) $(DESTDIR)$(libdir)/libcubby-malloc.so
+
 uninstall:
 	rm -f $(foreach name,$(notdir $(STATIC) $(SHARED) $(SONAME) \
 		$(SHARED_REAL) $(RCU_STATIC) $(RCU_SHARED) $(RCU_SONAME) \
-		$(RCU_SHARED_REAL)),$(DESTDIR)$(libdir)/$(name)) \
+		$(RCU_SHARED_REAL) $(MALLOC) $(MALLOC_SONAME) \
+		$(MALLOC_REAL)),$(DESTDIR)$(libdir)/$(name)) \
 		$(DESTDIR)$(pkgconfigdir)/cubby.pc \
 		$(DESTDIR)$(pkgconfigdir)/cubby-rcu.pc \
 		$(CMAKE_FILES:%=$(DESTDIR)$(cmakedir)/%) \

@@ -247,6 +247,17 @@ forget_others(void)
 }
 
 void
+cubby__adopt_self(void)
+{
+	if (!cubby__stripe_works())
+		return;
+	if (cubby__percpu_works)
+		cubby__percpu_fork_child();
+	else
+		cubby__stripe_fork_alone();
+}
+
+void
 cubby__adopt_stripes(void)
 {
 	const struct stripe *mine = NULL;

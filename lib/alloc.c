@@ -8,8 +8,9 @@
  *	         or inside a bracket (per thread); nothing is checked but that
  *	         the object is not NULL
  *	slow     is the cache one?  Then, in this order,
- *	         alloc: a cell (front.c, else direct.c), DEBUG, ZERO, CTOR
- *	         free:  DTOR, DEBUG, then the cell (front.c, else direct.c)
+ *	         alloc: a cell (sample.c, seldom; front.c; else direct.c), DEBUG,
+ *	                ZERO, CTOR
+ *	         free:  DTOR, DEBUG, then the cell (to where it came from)
  *
  * Which of the two a call takes needs no test of flags: a thread without a
  * stripe, a cache with a closed gate, and one whose alloc has stages meet NULL
@@ -30,6 +31,7 @@
 #include "debug.h"
 #include "error.h"
 #include "hand.h"
+#include "quick.h"
 #include "registry.h"
 #include "report.h"
 #include "sample.h"
@@ -93,6 +95,15 @@ cubby__alloc_stages(struct cubby_cache *cache, size_t n, void *const *objects,
 	return n;
 }
 
+void
+cubby__alloc_free_stages(struct cubby_cache *cache, size_t n,
+			 void *const *objects)
+{
+	for (size_t i = 0; i < N_FREE_STAGES; i++)
+		if (cache->free_stages[i] != NULL)
+			cache->free_stages[i](cache, n, objects);
+}
+
 static bool
 has_free_stage(const struct cubby_cache *cache)
 {
@@ -120,7 +131,6 @@ free_cells(struct cubby_cache *cache, size_t n, void *const *objects)
 	    cubby__sample_free(cache, objects[0]))
 		return;
 	n_done = cubby__front_free_bulk(cache, n, objects);
-
 	if (n_done < n)
 		cubby__direct_unreserve(cache, n - n_done, objects + n_done,
 					NULL);
@@ -159,66 +169,12 @@ fail:
 	return NULL;
 }
 
-static inline uint32_t
-published(const struct cubby_cache *cache)
-{
-	return __atomic_load_n(&cache->fast.thread_gate, __ATOMIC_ACQUIRE);
-}
-
-/* Per thread: enter the bracket and pass the gate; NULL, and no bracket. */
-static ALWAYS_INLINE struct block *
-enter(struct stripe *stripe, const struct cubby_cache *cache)
-{
-	uint32_t gate = 0;
-
-	if (unlikely(stripe == NULL))
-		return NULL;
-	if (PLANTED(NO_RECHECK))
-		gate = published(cache);
-	PLANT_DELAY(NO_RECHECK);
-	if (unlikely(!stripe_enter_unfenced(stripe)))
-		return NULL;
-	if (!PLANTED(NO_RECHECK))
-		gate = published(cache);
-	return stripe_block(stripe, gate);
-}
-
-/* Per CPU: where the gate is read.  A planted bug has read it already. */
-static ALWAYS_INLINE const uint64_t *
-gate_of(const struct cubby_cache *cache, uint64_t *early)
-{
-	if (!PLANTED(GATE_OUTSIDE))
-		return &cache->fast.gate;
-	*early = __atomic_load_n(&cache->fast.gate, __ATOMIC_RELAXED);
-	PLANT_DELAY(GATE_OUTSIDE);
-	return early;
-}
-
-/* The fast way: false if there is no object. */
-static ALWAYS_INLINE bool
-pop(struct cubby_cache *cache, void **ret_object)
-{
-	struct stripe *stripe;
-	struct block *block;
-	uint64_t early;
-
-	if (likely(cubby__percpu_works))
-		return cubby__rseq_pop(gate_of(cache, &early), ret_object);
-	stripe = cubby__my_stripe;
-	block = enter(stripe, cache);
-	if (unlikely(block == NULL))
-		return false;
-	*ret_object = block_pop(block, stripe->magazines);
-	stripe_leave(stripe);
-	return *ret_object != NULL;
-}
-
 void *
 cubby_alloc(struct cubby_cache *cache)
 {
 	void *object;
 
-	if (likely(pop(cache, &object)))
+	if (likely(quick_pop(cache, &object)))
 		return object;
 	return alloc_slow(cache, "cubby_alloc", false);
 }
@@ -244,7 +200,7 @@ cubby_zalloc(struct cubby_cache *cache)
 {
 	void *object;
 
-	if (unlikely(!pop(cache, &object)))
+	if (unlikely(!quick_pop(cache, &object)))
 		return zalloc_slow(cache);
 	if (unlikely(cache->init != NULL)) {
 		cubby_free(cache, object);
@@ -297,14 +253,6 @@ cubby_alloc_bulk(struct cubby_cache *cache, size_t n, void **ret_objects)
 
 /* ---------------------------------- free ---------------------------------- */
 
-static void
-run_free_stages(struct cubby_cache *cache, void *object)
-{
-	for (size_t i = 0; i < N_FREE_STAGES; i++)
-		if (cache->free_stages[i] != NULL)
-			cache->free_stages[i](cache, 1, &object);
-}
-
 static COLD void
 free_slow(struct cubby_cache *cache, void *object, const char *call)
 {
@@ -324,7 +272,7 @@ free_slow(struct cubby_cache *cache, void *object, const char *call)
 	}
 	if (cache->front.block != 0) {
 		if (cache->debug == NULL || !cache->debug->ends_at_once)
-			run_free_stages(cache, object);
+			cubby__alloc_free_stages(cache, 1, &object);
 		if (cubby__debug_keep(cache, object)) {
 			errno = saved_errno;
 			return;
@@ -351,36 +299,12 @@ free_staged(struct cubby_cache *cache, void *object)
 		free_slow(cache, object, "cubby_free");
 }
 
-/* The fast way: false if the object is still to be freed. */
-static ALWAYS_INLINE bool
-push(struct cubby_cache *cache, void *object)
-{
-	struct stripe *stripe;
-	struct block *block;
-	uint64_t early;
-	bool pushed;
-
-	if (likely(cubby__percpu_works))
-		return cubby__rseq_push(gate_of(cache, &early),
-					&cache->fast.full_mask, object);
-	stripe = cubby__my_stripe;
-	block = enter(stripe, cache);
-	if (unlikely(block == NULL))
-		return false;
-	pushed = block_push(block, stripe->magazines,
-			    __atomic_load_n(&cache->fast.full_mask,
-					    __ATOMIC_RELAXED),
-			    object);
-	stripe_leave(stripe);
-	return pushed;
-}
-
 void
 cubby_free(struct cubby_cache *cache, void *object)
 {
 	if (unlikely(object == NULL))
 		return;
-	if (unlikely(!push(cache, object)))
+	if (unlikely(!quick_push(cache, object)))
 		free_staged(cache, object);
 }
 
@@ -400,20 +324,17 @@ cubby_free_any(void *object)
 		cubby__usable_report_free(NULL, object, 0, FREE_FOREIGN);
 		return;
 	}
-	if (unlikely(!push(cache, object)))
+	if (unlikely(!quick_push(cache, object)))
 		free_slow(cache, object, NULL);
 }
 
-/* Is one of them sampled, or awaited? */
 static bool
 has_sampled(const struct cubby_cache *cache, size_t n, void *const *objects)
 {
-	if (likely(cache->sample == NULL))
-		return false;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; cache->sample != NULL && i < n; i++)
 		if (cubby__sample_has(cache, objects[i]))
 			return true;
-	return sample_waits(cache);
+	return false;
 }
 
 void

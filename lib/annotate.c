@@ -2,6 +2,7 @@
 /* LAYER 1: annotate - which tools are watching, and telling them of objects */
 #include "annotate.h"
 
+#include "host.h"
 #include "options.h"
 #include "piece.h"
 
@@ -249,6 +250,8 @@ bool
 cubby__annotate_passes(void)
 {
 	cubby__options_read();
+	if (cubby__host.is_malloc)
+		return false;
 	return passes_option || (!is_off() && cubby__annotate_on_valgrind() &&
 				 is_preloaded("*vgpreload_dhat*"));
 }
@@ -258,9 +261,10 @@ cubby__annotate_objects(void)
 {
 	return !cubby__annotate_passes() && !is_off() &&
 	       ((KNOWS_VALGRIND && cubby__annotate_on_valgrind()) ||
-		__asan_poison_memory_region != NULL ||
-		__msan_allocated_memory != NULL || cubby__annotate_on_tsan() ||
-		heaptrack_malloc != NULL);
+		(!cubby__host.is_malloc &&
+		 (__asan_poison_memory_region != NULL ||
+		  __msan_allocated_memory != NULL ||
+		  cubby__annotate_on_tsan() || heaptrack_malloc != NULL)));
 }
 
 bool
@@ -273,7 +277,8 @@ cubby__annotate_accesses(void)
 bool
 cubby__annotate_searches(void)
 {
-	return !cubby__annotate_passes() && !is_off() && on_memcheck();
+	return !cubby__host.is_malloc && !cubby__annotate_passes() &&
+	       !is_off() && on_memcheck();
 }
 
 void

@@ -13,6 +13,7 @@
 #include "domain.h"
 #include "error.h"
 #include "fork.h"
+#include "host.h"
 #include "percpu.h"
 #include "reclaim.h"
 #include "registry.h"
@@ -276,7 +277,7 @@ prefault(struct cubby_cache *cache, uint64_t n_objects)
 	sigset_t saved;
 	int err;
 
-	cache->n_kept_empty = max_u64(EMPTY_SLABS_KEPT, n_slabs);
+	cache->n_kept_empty = max_u64(cubby__host.n_empty_slabs, n_slabs);
 	cache->slabs.n_kept_slabs = n_slabs;
 	if (n_objects == 0)
 		return 0;
@@ -352,8 +353,9 @@ refuse_memory(const struct plan *plan, int err)
 	return cubby__error_set(
 		err,
 		"cache '%s': the kernel or the address budget of %zu bytes "
-		"(CUBBY_OPTIONS=budget=SIZE) refuses its memory",
-		plan->attr.name, (size_t)cubby__granule_budget_bytes());
+		"(%s=budget=SIZE) refuses its memory",
+		plan->attr.name, (size_t)cubby__granule_budget_bytes(),
+		cubby__host.options_name);
 }
 
 static int
@@ -485,8 +487,8 @@ close_for_ever(struct cubby_cache *cache, bool force, struct faults *faults)
 	n_walks = cache->n_walks;
 	n_reserves = cache->front.n_reserves;
 	n_deferred = cubby__defer_count(cache);
-	n_guarded = cubby__sample_count(
-		cache); /* its pages cannot be opened */
+	/* Its pages could not be opened, or there are none. */
+	n_guarded = cubby__sample_count(cache);
 	n_live = cache->slabs.n_live - n_deferred - cache->weak.n_retired -
 		 n_guarded;
 	if (n_walks != 0 || n_reserves != 0 || (n_live != 0 && !force)) {
@@ -608,8 +610,8 @@ cubby_cache_destroy(struct cubby_cache *cache)
 	err = cubby__usable_or_error(cache, "cubby_cache_destroy");
 	if (err)
 		return err;
-	if (cache->debug !=
-	    NULL) /* for what is not allocated or freed again */
+	/* For what is not allocated or freed again. */
+	if (cache->debug != NULL)
 		(void)cubby_cache_validate(cache);
 	return destroy(cache, false);
 }

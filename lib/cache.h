@@ -116,6 +116,7 @@ struct front {
 	uint32_t n_reserves;
 	struct cubby_reserve *reserves;
 	uint64_t flushed_at_ms; /* the last flush for want of room; 0: none */
+	uint64_t swept_at_ms;   /* the last visit to the blocks of others */
 	uintptr_t flushed_by;   /* cubby__stripe_self() of who did */
 	uint64_t flushed_cells; /* since the last refill, or window */
 	bool depot_is_unsure;   /* F4 may not hold: a handler forked */
@@ -242,7 +243,7 @@ struct cubby_cache {
 	struct cell_side *dying;  /* a free stage runs; NULL without one */
 	struct cell_side cell_sides[7];
 	uint32_t n_cell_sides;
-	uint64_t n_kept_empty; /* empty slabs that trim leaves alone */
+	uint64_t n_kept_empty; /* empty slabs that trim leaves alone, at least */
 	uint64_t n_walks;      /* read elsewhere too */
 	uint64_t n_alloc_failures;
 	uint64_t n_limit_hits;
@@ -283,15 +284,16 @@ size_t cubby__alloc_stage_ctor(struct cubby_cache *cache, size_t n,
 void cubby__alloc_stage_dtor(struct cubby_cache *cache, size_t n,
 			     void *const *objects);
 
+/* All stages of free, on n objects. */
+void cubby__alloc_free_stages(struct cubby_cache *cache, size_t n,
+			      void *const *objects);
+
 /*
  * Run the alloc stages on n cells: n, or how many were done when one was
  * refused; those are destructed again, and all n are cells without an object.
  */
 size_t cubby__alloc_stages(struct cubby_cache *cache, size_t n,
 			   void *const *objects, bool zero);
-
-/* Empty slabs with pages that a cache keeps for the next burst. */
-#define EMPTY_SLABS_KEPT 2
 
 /*
  * What was wrong with a pointer that was to be freed.
@@ -379,8 +381,14 @@ bool cubby__direct_find_locked(const struct cubby_cache *cache,
 			       struct faults *faults);
 void cubby__direct_give_cell_locked(struct cubby_cache *cache, uint64_t cell,
 				    struct faults *faults);
+void cubby__direct_give_cells_locked(struct cubby_cache *cache, size_t n,
+				     const uint64_t *cells,
+				     struct faults *faults);
 void cubby__direct_report(const struct cubby_cache *cache,
 			  const struct faults *faults);
+
+/* How many empty slabs trim leaves alone now. */
+uint64_t cubby__direct_kept_empty(const struct cubby_cache *cache);
 
 /*
  * Give the pages of empty slabs back until only `keep` slabs are empty; runs
@@ -493,6 +501,9 @@ void cubby__depot_flush_locked(struct cubby_cache *cache, uint32_t number,
  */
 void cubby__adopt_cache(struct cubby_cache *cache);
 void cubby__adopt_stripes(void);
+
+/* Instead of both, where there were no other threads. */
+void cubby__adopt_self(void);
 
 /*
  * quiesce.c: make every block of the cache stand still, with the slab lock

@@ -305,7 +305,7 @@ reclaim_bits(struct cubby_cache *cache)
 			break;
 	}
 	if (n_all != 0)
-		cubby__direct_trim(cache, cache->n_kept_empty);
+		cubby__direct_trim(cache, cubby__direct_kept_empty(cache));
 	return n_all;
 }
 

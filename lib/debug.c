@@ -14,7 +14,6 @@
 #include <cubby/debug.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
@@ -574,7 +573,8 @@ cubby__debug_keep(struct cubby_cache *cache, void *object)
 		return false;
 	cubby__lock_acquire(&cache->lock, &saved);
 	cubby__debug_keep_locked(cache, object, &faults);
-	cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
+	cubby__direct_trim_locked(cache, cubby__direct_kept_empty(cache),
+				  &saved);
 	cubby__lock_release(&cache->lock, &saved);
 	cubby__direct_report(cache, &faults);
 	return true;

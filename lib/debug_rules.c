@@ -3,6 +3,7 @@
 #include "debug_rules.h"
 
 #include "bits.h"
+#include "host.h"
 #include "os.h"
 #include "piece.h"
 #include "text.h"
@@ -163,15 +164,21 @@ has_blank(struct piece piece)
 	       memchr(piece.start, '\t', piece.n_bytes) != NULL;
 }
 
+static void
+open_line(struct text *line, char *buffer, size_t n_bytes, struct piece piece)
+{
+	cubby__text_init(line, buffer, n_bytes);
+	cubby__text_printf(line, "cubby: %s: '", cubby__host.debug_name);
+	cubby__piece_put(line, piece);
+}
+
 static COLD void
 report_refused(struct piece piece)
 {
 	char buffer[512];
 	struct text line;
 
-	cubby__text_init(&line, buffer, sizeof(buffer));
-	cubby__text_printf(&line, "cubby: CUBBY_DEBUG: '");
-	cubby__piece_put(&line, piece);
+	open_line(&line, buffer, sizeof(buffer), piece);
 	cubby__text_printf(&line, "' is ignored; known are the letters "
 				  "FZPUTO-, and");
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
@@ -202,9 +209,7 @@ report_pattern(struct piece pattern)
 	char buffer[256];
 	struct text line;
 
-	cubby__text_init(&line, buffer, sizeof(buffer));
-	cubby__text_printf(&line, "cubby: CUBBY_DEBUG: '");
-	cubby__piece_put(&line, pattern);
+	open_line(&line, buffer, sizeof(buffer), pattern);
 	cubby__text_printf(&line, "' behind a comma is the name of a cache; "
 				  "words are joined by +\n");
 	cubby__os_write(STDERR_FILENO, line.start, line.used_bytes);
@@ -247,7 +252,7 @@ cubby__debug_rules_check(const char *text)
 static void
 read_environment(void)
 {
-	const char *text = secure_getenv("CUBBY_DEBUG");
+	const char *text = cubby__host.debug_text();
 	size_t n_bytes = text != NULL ? strlen(text) : 0;
 
 	if (n_bytes >= TEXT_BYTES_MAX) {

@@ -18,7 +18,8 @@
  * empties: 10,000 idle cells then pin a few slabs and not all.
  *
  * Where few cells are in use, and so those in the blocks of idle threads count,
- * a flush takes these back as well, from a few threads at a visit.
+ * a flush takes these back as well, from a few threads at a visit; every 10 ms,
+ * and at each visit where the cache only frees.
  *
  * What follows traffic, decided at refills and flushes only:
  *
@@ -36,6 +37,8 @@
  */
 #include "bits.h"
 #include "cache.h"
+#include "host.h"
+#include "merge.h"
 #include "options.h"
 #include "os.h"
 
@@ -56,13 +59,15 @@
 #define BATCH_START 16
 #define BATCH_MIN 8
 
+/* A cache begins with no more than lies on a page, or with two. */
+#define BATCH_START_BYTES 4096
+
 /* Different places of what is handed out first. */
 #define COLOURS 64
 
 /* As many batches fit into the cells in use, at least. */
 #define BATCHES_IN_USE 256
 
-#define BOUND_BYTES_START (256 * KIB)
 #define BOUND_BYTES_MIN (16 * KIB)
 #define BOUND_BYTES_MAX (64 * MIB)
 
@@ -77,19 +82,28 @@
  * sixteenth of all in use.
  */
 #define STRIPES_PER_VISIT 4
+#define THINNED_PER_VISIT 4
 #define SWEEP_SHARE 16
+
+/* While the cache allocates as well, no sooner again than: each interrupts CPUs. */
+#define SWEEP_MS 10
 
 /* Empty magazines for the blocks of the threads that free. */
 #define EMPTIES_READY 16
 #define EMPTIES_READY_MAX 4096
 
-#define MERGE_CELLS_MAX (2 * MAGAZINE_CAPACITY_MAX)
-
-static uint64_t idle_limit_bytes = 64 * MIB;
-OPTION_ROW(idle, OPTION_NUMBER, &idle_limit_bytes, NULL,
+static uint64_t idle_option = UINT64_MAX; /* the host's */
+OPTION_ROW(idle, OPTION_NUMBER, &idle_option, NULL,
 	   "bytes that all depots together should not exceed");
 
 static int64_t idle_bytes;
+
+static uint64_t
+idle_limit_bytes(void)
+{
+	return idle_option != UINT64_MAX ? idle_option :
+					   cubby__host.idle_bytes;
+}
 
 static uint64_t
 all_idle_bytes(void)
@@ -286,7 +300,7 @@ adapt_to_flush(struct cubby_cache *cache, uint64_t n_cells)
 uint64_t
 cubby__depot_bound(const struct front *front)
 {
-	if (unlikely(all_idle_bytes() > idle_limit_bytes))
+	if (unlikely(all_idle_bytes() > idle_limit_bytes()))
 		return front->bound_min;
 	return __atomic_load_n(&front->bound_cells, __ATOMIC_RELAXED);
 }
@@ -537,97 +551,6 @@ cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,
 
 /* ---------------------------------- flush --------------------------------- */
 
-static void
-swap_cells(uint64_t *a, uint64_t *b)
-{
-	uint64_t c = *a;
-
-	*a = *b;
-	*b = c;
-}
-
-/* Reorder so that the k lowest stand first (C. A. R. Hoare, Find, 1961). */
-static void
-find_lowest(uint64_t *cells, int64_t n, int64_t k)
-{
-	int64_t low = 0, high = n - 1;
-
-	while (low < high) {
-		uint64_t pivot = cells[low + (high - low) / 2];
-		int64_t i = low, j = high;
-
-		while (i <= j) {
-			while (cells[i] < pivot)
-				i++;
-			while (cells[j] > pivot)
-				j--;
-			if (i <= j)
-				swap_cells(&cells[i++], &cells[j--]);
-		}
-		if (k <= j)
-			high = j;
-		else if (k >= i)
-			low = i;
-		else
-			return;
-	}
-}
-
-/* The numbers of a magazine's cells; what is no cell is noted and dropped. */
-static uint32_t
-unload(struct cubby_cache *cache, uint32_t number, uint64_t *cells,
-       struct faults *faults)
-{
-	struct magazine *it = magazine(number);
-	void **objects = magazine_cells(it);
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < it->count; i++)
-		if (likely(cubby__direct_find_locked(cache, objects[i],
-						     &cells[n], faults)))
-			n++;
-	magazine_set_count(it, 0);
-	return n;
-}
-
-/* Put cells in a magazine, the lowest ones on top as far as they are sorted. */
-static void
-load(struct cubby_cache *cache, uint32_t number, uint32_t n,
-     const uint64_t *cells)
-{
-	struct magazine *it = magazine(number);
-	void **objects = magazine_cells(it);
-
-	for (uint32_t i = 0; i < n; i++)
-		objects[n - 1 - i] = region_object(&cache->region, cells[i]);
-	magazine_set_count(it, n);
-}
-
-/* Merge two magazines, keep the low half, flush the high one: cells gone. */
-static uint32_t
-merge(struct cubby_cache *cache, uint32_t first, uint32_t second,
-      struct faults *faults)
-{
-	uint64_t cells[MERGE_CELLS_MAX];
-	uint32_t n = unload(cache, first, cells, faults);
-	uint32_t n_kept, i;
-
-	if (second != 0)
-		n += unload(cache, second, cells + n, faults);
-	n_kept = (uint32_t)min_u64(n / 2, magazine(first)->capacity);
-	find_lowest(cells, n, n_kept);
-	for (i = n_kept; i < n; i++)
-		cubby__direct_give_cell_locked(cache, cells[i], faults);
-	if (second != 0)
-		cubby__magazine_give_empty(second);
-	load(cache, first, n_kept, cells);
-	if (n_kept != 0)
-		push_aged(&cache->front, first);
-	else
-		cubby__magazine_give_empty(first);
-	return n - n_kept;
-}
-
 /*
  * Frees outnumber allocations, and much of what is in use may be idle in
  * threads that do nothing: take some of that back as well.
@@ -635,11 +558,16 @@ merge(struct cubby_cache *cache, uint32_t first, uint32_t second,
 static void
 sweep(struct cubby_cache *cache, struct faults *faults)
 {
+	struct front *front = &cache->front;
 	uint64_t n_maybe_idle = (uint64_t)cubby__front_n_blocks() * 2 *
-				cache->front.capacity;
+				front->capacity;
+	uint64_t now = now_ms();
 
-	if (n_maybe_idle >= cache->slabs.n_live / SWEEP_SHARE)
-		cubby__quiesce_sweep_locked(cache, STRIPES_PER_VISIT, faults);
+	if (n_maybe_idle < cache->slabs.n_live / SWEEP_SHARE ||
+	    (!front->only_frees && now - front->swept_at_ms < SWEEP_MS))
+		return;
+	front->swept_at_ms = now;
+	cubby__quiesce_sweep_locked(cache, STRIPES_PER_VISIT, faults);
 }
 
 /* One visit: up to four magazines, two and two. */
@@ -652,6 +580,7 @@ flush_locked(struct cubby_cache *cache, sigset_t *saved, struct faults *faults)
 	for (unsigned i = 0; i < MAGAZINES_PER_VISIT / 2; i++) {
 		uint32_t first = cubby__depot_get(front);
 		uint32_t second = pop_aged(front);
+		uint32_t kept;
 
 		if (second == 0)
 			second = cubby__depot_get(front);
@@ -661,13 +590,18 @@ flush_locked(struct cubby_cache *cache, sigset_t *saved, struct faults *faults)
 		}
 		if (first == 0)
 			break;
-		n_flushed += merge(cache, first, second, faults);
+		n_flushed += cubby__merge(cache, first, second, &kept, faults);
+		if (kept != 0)
+			push_aged(front, kept);
 	}
 	sweep(cache, faults);
+	if (cache->n_walks == 0)
+		cubby__slab_thin_others(&cache->slabs, THINNED_PER_VISIT);
 	adapt_to_flush(cache, n_flushed);
 	cubby__depot_note_peak(cache);
 	cubby__depot_count_process(cache);
-	cubby__direct_trim_locked(cache, cache->n_kept_empty, saved);
+	cubby__direct_trim_locked(cache, cubby__direct_kept_empty(cache),
+				  saved);
 }
 
 COLD void
@@ -723,14 +657,15 @@ cubby__depot_init(struct cubby_cache *cache)
 		front->bound_max = BOUND_BYTES_MAX;
 	front->bound_max = max_u64(front->bound_max / idle_cell_bytes, 1);
 	front->bound_start = min_u64(
-		max_u64(BOUND_BYTES_START / idle_cell_bytes, 2),
+		max_u64(cubby__host.depot_bytes / idle_cell_bytes, 2),
 		front->bound_max);
 	front->bound_min = min_u64(max_u64(BOUND_BYTES_MIN / idle_cell_bytes,
 					   1),
 				   front->bound_max);
 	front->bound_usual = front->bound_start;
 	set_bound(front, front->bound_usual);
-	set_batch(cache, BATCH_START / 2);
+	set_batch(cache,
+		  min_u64(BATCH_START, BATCH_START_BYTES / cell_bytes) / 2);
 }
 
 void

@@ -30,6 +30,7 @@
 #include "death.h"
 #include "defer.h"
 #include "error.h"
+#include "host.h"
 #include "os.h"
 #include "reclaim.h"
 #include "registry.h"
@@ -72,6 +73,19 @@ fini_slab(struct cubby_cache *cache, uint64_t slab, uint32_t n_cells)
 }
 
 uint64_t
+cubby__direct_kept_empty(const struct cubby_cache *cache)
+{
+	const struct slab_set *slabs = &cache->slabs;
+	uint64_t n_in_use = slabs->n_slabs - slabs->n_in_lane[LANE_EMPTY] -
+			    slabs->n_in_lane[LANE_RETURNED];
+
+	if (cubby__host.empty_share == 0)
+		return cache->n_kept_empty;
+	return max_u64(cache->n_kept_empty,
+		       n_in_use / cubby__host.empty_share);
+}
+
+uint64_t
 cubby__direct_trim_locked(struct cubby_cache *cache, uint64_t keep,
 			  sigset_t *saved)
 {
@@ -106,6 +120,34 @@ cubby__direct_trim(struct cubby_cache *cache, uint64_t keep)
 	bytes = cubby__direct_trim_locked(cache, keep, &saved);
 	cubby__lock_release(&cache->lock, &saved);
 	return bytes;
+}
+
+/* In passthrough: what was freed while a walk was open is gone now. */
+static void
+end_cells(struct cubby_cache *cache)
+{
+	struct region *region = &cache->region;
+
+	for (uint64_t cell = 0; cell < cache->slabs.n_cells; cell++)
+		if (region_chunk(region, cell) != NULL &&
+		    !cubby__slab_is_live(&cache->slabs, cell))
+			cubby__region_end_cell(region, cell);
+}
+
+void
+cubby__direct_end_walks(struct cubby_cache *cache)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&cache->lock, &saved);
+	if (cache->n_walks == 0) {
+		cubby__sample_end_walks_locked(cache);
+		if (cache->region.passes && !cache->region.keeps)
+			end_cells(cache);
+	}
+	cubby__lock_release(&cache->lock, &saved);
+	/* What was not given back while the walk was open. */
+	cubby__direct_trim(cache, cubby__direct_kept_empty(cache));
 }
 
 /* ---------------------------------- alloc -------------------------------- */
@@ -167,7 +209,6 @@ take_locked(struct cubby_cache *cache, size_t n, void **objects,
 
 		if (unlikely(n_begun < n_got))
 			*ret_why = SLAB_NO_MEMORY;
-
 		for (size_t i = 0; i < n_begun; i++)
 			objects[n_taken + i] = region_object(&cache->region,
 							     cells[i]);
@@ -245,7 +286,8 @@ take(struct cubby_cache *cache, const struct request *request,
 	if (unlikely(err && cubby__debug_drain_locked(cache, &faults)))
 		err = take_all_locked(cache, request, ret_refusal);
 	if (err)
-		cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
+		cubby__direct_trim_locked(
+			cache, cubby__direct_kept_empty(cache), &saved);
 	cubby__lock_release(&cache->lock, &saved);
 	cubby__direct_report(cache, &faults);
 	return err;
@@ -456,6 +498,28 @@ cubby__direct_give_cell_locked(struct cubby_cache *cache, uint64_t cell,
 			   FREE_NOT_LIVE);
 }
 
+/* Neighbours in the list are often of one slab. */
+void
+cubby__direct_give_cells_locked(struct cubby_cache *cache, size_t n,
+				const uint64_t *cells, struct faults *faults)
+{
+	bool by_runs = cache->sample == NULL && !cache->region.passes;
+	size_t n_given;
+
+	for (size_t i = 0; i < n; i += n_given) {
+		n_given = by_runs ? cubby__slab_give_run(&cache->slabs, n - i,
+							 cells + i) :
+				    0;
+		if (n_given == 0) {
+			cubby__direct_give_cell_locked(cache, cells[i],
+						       faults);
+			n_given = 1;
+		} else if (cache->n_walks == 0) {
+			cubby__slab_thin(&cache->slabs, cells[i]);
+		}
+	}
+}
+
 void
 cubby__direct_give_locked(struct cubby_cache *cache, const void *object,
 			  struct faults *faults)
@@ -508,7 +572,8 @@ cubby__direct_give(struct cubby_cache *cache, const void *object)
 		else
 			cubby__direct_give_cell_locked(cache, cell, &faults);
 	}
-	cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
+	cubby__direct_trim_locked(cache, cubby__direct_kept_empty(cache),
+				  &saved);
 	cubby__lock_release(&cache->lock, &saved);
 	cubby__direct_report(cache, &faults);
 }
@@ -565,20 +630,13 @@ claim(struct cubby_cache *cache, size_t n, void *const *objects,
 		}
 	}
 	if (!dying)
-		cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
+		cubby__direct_trim_locked(
+			cache, cubby__direct_kept_empty(cache), &saved);
 	cubby__lock_release(&cache->lock, &saved);
 	if (waits)
 		cubby__reclaim_notify(cache, false);
 	*ret_n_passed = i;
 	return n_claimed;
-}
-
-static void
-run_free_stages(struct cubby_cache *cache, size_t n, void *const *objects)
-{
-	for (size_t i = 0; i < N_FREE_STAGES; i++)
-		if (cache->free_stages[i] != NULL)
-			cache->free_stages[i](cache, n, objects);
 }
 
 static void
@@ -588,7 +646,7 @@ end_lives(struct cubby_cache *cache, size_t n, void *const *objects,
 	uint64_t cell;
 	sigset_t saved;
 
-	run_free_stages(cache, n, objects);
+	cubby__alloc_free_stages(cache, n, objects);
 	cubby__lock_acquire(&cache->lock, &saved);
 	for (size_t i = 0; i < n; i++) {
 		cubby__region_find(&cache->region, objects[i], &cell);
@@ -596,7 +654,8 @@ end_lives(struct cubby_cache *cache, size_t n, void *const *objects,
 		if (!cubby__debug_keep_locked(cache, objects[i], faults))
 			give_locked(cache, 1, &objects[i]);
 	}
-	cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
+	cubby__direct_trim_locked(cache, cubby__direct_kept_empty(cache),
+				  &saved);
 	cubby__lock_release(&cache->lock, &saved);
 }
 
@@ -636,39 +695,12 @@ cubby__direct_unreserve(struct cubby_cache *cache, size_t n,
 	if (reserved != NULL)
 		__atomic_sub_fetch(reserved, n, __ATOMIC_SEQ_CST);
 	give_locked(cache, n, objects);
-	cubby__direct_trim_locked(cache, cache->n_kept_empty, &saved);
+	cubby__direct_trim_locked(cache, cubby__direct_kept_empty(cache),
+				  &saved);
 	cubby__lock_release(&cache->lock, &saved);
 }
 
 /* ----------------------------- all live objects -------------------------- */
-
-/* In passthrough: what was freed while a walk was open is gone now. */
-static void
-end_cells(struct cubby_cache *cache)
-{
-	struct region *region = &cache->region;
-
-	for (uint64_t cell = 0; cell < cache->slabs.n_cells; cell++)
-		if (region_chunk(region, cell) != NULL &&
-		    !cubby__slab_is_live(&cache->slabs, cell))
-			cubby__region_end_cell(region, cell);
-}
-
-void
-cubby__direct_end_walks(struct cubby_cache *cache)
-{
-	sigset_t saved;
-
-	cubby__lock_acquire(&cache->lock, &saved);
-	if (cache->n_walks == 0) {
-		cubby__sample_end_walks_locked(cache);
-		if (cache->region.passes && !cache->region.keeps)
-			end_cells(cache);
-	}
-	cubby__lock_release(&cache->lock, &saved);
-	/* What was not given back while the walk was open. */
-	cubby__direct_trim(cache, cache->n_kept_empty);
-}
 
 /* The live cells of one word of a slab's record, from `cell` on. */
 static size_t
@@ -724,7 +756,7 @@ cubby__direct_free_all(struct cubby_cache *cache)
 			return;
 		for (size_t i = 0; i < n; i++)
 			objects[i] = region_object(&cache->region, cells[i]);
-		run_free_stages(cache, n, objects);
+		cubby__alloc_free_stages(cache, n, objects);
 		cubby__lock_acquire(&cache->lock, &saved);
 		/* No trim: the last dtor comes before the first fini. */
 		give_locked(cache, n, objects);

@@ -352,7 +352,7 @@ cubby__domain_fork_parent(void)
 	cubby__domain_wake(&n_forking);
 }
 
-void
+bool
 cubby__domain_fork_child_begin(void)
 {
 	pthread_mutex_init(&domains_lock, NULL);
@@ -376,6 +376,7 @@ cubby__domain_fork_child_begin(void)
 		domain->awaits = false;
 		domain->n_granted = domain->n_asked;
 	}
+	return domains[0].is_used;
 }
 
 void

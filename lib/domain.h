@@ -101,11 +101,11 @@ bool cubby__domain_exits(void);
 /*
  * For fork: no thread of ours, and none that we have called for, is inside of
  * synchronize_rcu(), if that ends soon.  In the child; _begin with all locks
- * held, _end without.
+ * held, _end without.  _begin: are there any domains?
  */
 void cubby__domain_fork_prepare(void);
 void cubby__domain_fork_parent(void);
-void cubby__domain_fork_child_begin(void);
+bool cubby__domain_fork_child_begin(void);
 void cubby__domain_fork_child_end(void);
 
 #endif /* CUBBY__DOMAIN_H */

@@ -2,17 +2,36 @@
 /* LAYER 5: fork - a child finds every structure whole */
 #include "fork.h"
 
+#include "annotate.h"
 #include "cache.h"
 #include "domain.h"
 #include "granule.h"
+#include "host.h"
 #include "lock.h"
 #include "reclaim.h"
 #include "registry.h"
 
 #include <pthread.h>
 
+/* Of glibc 2.32 and later: no thread was ever started. */
+extern char __libc_single_threaded WEAK_SYMBOL;
+
 /* The forking thread's mask; written while all locks are held. */
 static sigset_t saved_signals;
+
+/*
+ * Nobody else can be in the middle of anything, and of this thread the child has
+ * all.  Then no lock is taken: each is on a page of its own, which child and
+ * parent would both copy.
+ */
+static __thread bool is_alone __attribute__((tls_model("initial-exec")));
+
+static bool
+will_be_alone(void)
+{
+	return &__libc_single_threaded != NULL && __libc_single_threaded &&
+	       !cubby__annotate_on_tsan();
+}
 
 static void
 prepare(void)
@@ -20,10 +39,15 @@ prepare(void)
 	sigset_t saved;
 
 	cubby__domain_fork_prepare();
+	is_alone = will_be_alone();
+	if (is_alone)
+		return;
 	cubby__lock_block_signals(&saved);
 	cubby__registry_fork_prepare();
 	cubby__stripe_fork_prepare();
 	cubby__magazine_fork_prepare();
+	if (cubby__host.fork_prepare != NULL)
+		cubby__host.fork_prepare();
 	cubby__granule_fork_prepare();
 	saved_signals = saved;
 	cubby__lock_hold_all(true);
@@ -34,8 +58,12 @@ done(void)
 {
 	sigset_t saved = saved_signals;
 
+	if (is_alone)
+		return;
 	cubby__lock_hold_all(false);
 	cubby__granule_fork_done();
+	if (cubby__host.fork_done != NULL)
+		cubby__host.fork_done();
 	cubby__magazine_fork_done();
 	cubby__stripe_fork_done();
 	cubby__registry_fork_done();
@@ -52,8 +80,12 @@ done_in_parent(void)
 static void
 done_in_child(void)
 {
-	cubby__registry_fork_child();
-	cubby__adopt_stripes();
+	if (is_alone) {
+		cubby__adopt_self();
+	} else {
+		cubby__registry_fork_child();
+		cubby__adopt_stripes();
+	}
 	cubby__reclaim_fork_child();
 	done();
 	cubby__domain_fork_child_end();
@@ -73,7 +105,9 @@ install(void)
 __attribute__((constructor(101))) static void
 install_early(void)
 {
-	cubby__fork_install();
+	/* What a malloc calls at its start may allocate: boot.h. */
+	if (!cubby__host.is_malloc)
+		cubby__fork_install();
 }
 
 void

@@ -8,6 +8,9 @@
  * where only the forking thread lives.  Objects, pages and addresses of the
  * child are its own copies.
  *
+ * A process that never had a second thread (glibc 2.32 knows) takes no lock: its
+ * child goes on where it was, and copies only the pages that it needs.
+ *
  * Handlers of the host that run between ours may use Cubby: the forking thread
  * holds every lock and passes through all of them.
  *

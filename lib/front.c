@@ -231,8 +231,9 @@ install(struct cubby_cache *cache, unsigned n, const uint32_t *numbers)
 			load(&hand, seen, numbers[i++]);
 		hand_leave(&hand);
 	}
-	for (; i < n; i++)
-		cubby__depot_put(&cache->front, numbers[i]);
+	/* The lowest on top: what is allocated in turn lies in turn. */
+	while (n > i)
+		cubby__depot_put(&cache->front, numbers[--n]);
 	return object;
 }
 
@@ -536,8 +537,10 @@ void
 cubby__front_init(void)
 {
 	cubby__stripe_init(thread_ends);
-	cubby__magazine_shard_fn = cubby__percpu_works ? cubby__percpu_number :
-							 thread_shard;
+	__atomic_store_n(&cubby__magazine_shard_fn,
+			 cubby__percpu_works ? cubby__percpu_number :
+					       thread_shard,
+			 __ATOMIC_RELEASE);
 	if (cubby__percpu_works)
 		cubby__front_closed = cubby__percpu_block(0);
 }

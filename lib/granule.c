@@ -4,7 +4,9 @@
 
 #include "annotate.h"
 #include "bits.h"
+#include "budget.h"
 #include "check.h"
+#include "host.h"
 #include "lock.h"
 #include "options.h"
 #include "os.h"
@@ -12,13 +14,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define BUDGET_BYTES (32 * TIB)
-#define BUDGET_BYTES_VALGRIND (64 * GIB)
-#define BUDGET_BYTES_TSAN (2 * TIB)
-
-/* No more than one part in so many of user space is reserved. */
-#define USER_SPACE_PART 4
 
 /* One part in so many of the budget is for bookkeeping alone. */
 #define PLAIN_PART 64
@@ -29,8 +24,6 @@
 #define RETIRED_MAX 64
 #define UNIT_BYTES_MIN 4096
 #define UNITS_MAX (GRANULE_BYTES / UNIT_BYTES_MIN)
-#define SHARED_MAX (SMALL_BUDGET_BYTES / GRANULE_BYTES)
-#define SHARED_FLAG 0x80000000u
 
 /* Granules of malloc()'s: as many as a client of Valgrind has. */
 #define FOREIGN_MAX 8192
@@ -70,27 +63,25 @@ struct range {
 static struct lock lock = LOCK_INIT(LOCK_RANK_GRANULE);
 
 /* Written under the lock, once; read without it after init. */
-static uint32_t *owners;
+uint32_t *cubby__granule_table;
+uint64_t cubby__granule_n; /* 0 until there is a table */
 static uint32_t *ordinals;
-static uint64_t n_granules;
 static bool is_small;
 
 /* Under the lock. */
 static uint64_t budget_bytes;
 static uint64_t used_bytes; /* cells and bookkeeping */
 static uint64_t cell_bytes; /* of them, retired ranges included */
-static struct shared *shared[SHARED_MAX];
+static struct shared *shared[GRANULES_SHARED_MAX];
 static uint32_t n_shared;
+struct granule_owner *cubby__granule_units[GRANULES_SHARED_MAX];
+unsigned cubby__granule_unit_shift;
 static struct foreign *foreign[FOREIGN_MAX];
 static uint32_t n_foreign;
 static struct range retired[RETIRED_MAX];
 static uint64_t n_retired_ever; /* also the place of the next one */
 static uint64_t n_retired;
 static uint64_t retired_bytes;
-
-static uint64_t budget_option;
-OPTION_ROW(budget, OPTION_NUMBER, &budget_option, NULL,
-	   "most address space to reserve");
 
 static uint64_t
 unit_bytes(void)
@@ -118,49 +109,31 @@ left_bytes(bool for_cells)
 		       0;
 }
 
-static uint64_t
-choose_budget(void)
-{
-	uint64_t limit_bytes = cubby__os_address_space_left_bytes();
-	uint64_t bytes = min_u64(BUDGET_BYTES,
-				 ((uint64_t)1 << cubby__os_user_space_bits()) /
-					 USER_SPACE_PART);
-
-	if (budget_option != 0)
-		return budget_option;
-	/* Valgrind puts the stack in the middle: the first rule misleads. */
-	if (cubby__annotate_on_valgrind())
-		bytes = BUDGET_BYTES_VALGRIND;
-	if (cubby__annotate_on_tsan())
-		bytes = min_u64(bytes, BUDGET_BYTES_TSAN);
-	if (limit_bytes != UINT64_MAX)
-		bytes = min_u64(bytes, limit_bytes / 2);
-	return bytes;
-}
-
 static int
 init_locked(void)
 {
 	uint64_t entries = (uint64_t)1
 			   << (cubby__os_address_bits() - GRANULE_SHIFT);
-	uint64_t table_bytes = entries * sizeof(*owners);
+	uint64_t table_bytes = entries * sizeof(*cubby__granule_table);
 	void *base;
 	int err;
 
-	if (owners != NULL)
+	if (cubby__granule_table != NULL)
 		return 0;
-	budget_bytes = choose_budget();
+	budget_bytes = cubby__budget_choose();
+	cubby__granule_unit_shift = bit_highest(unit_bytes());
 	/* In small budgets no chunk is a granule: ordinals are in records. */
 	is_small = budget_bytes < SMALL_BUDGET_BYTES;
 	used_bytes = is_small ? table_bytes : 2 * table_bytes;
 	err = cubby__os_map_zeroes(used_bytes, &base);
 	if (err)
 		return err;
-	n_granules = entries;
 	if (!is_small)
 		ordinals = (uint32_t *)((char *)base + table_bytes);
 	/* Pairs with the acquire in cubby__granule_find. */
-	__atomic_store_n(&owners, base, __ATOMIC_RELEASE);
+	__atomic_store_n(&cubby__granule_table, base, __ATOMIC_RELEASE);
+	/* Pairs with the acquire in granule_id(), which reads this first. */
+	__atomic_store_n(&cubby__granule_n, entries, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -170,7 +143,7 @@ cubby__granule_init(void)
 	sigset_t saved;
 	int err;
 
-	if (__atomic_load_n(&owners, __ATOMIC_ACQUIRE) != NULL)
+	if (__atomic_load_n(&cubby__granule_table, __ATOMIC_ACQUIRE) != NULL)
 		return 0;
 	cubby__options_read();
 	cubby__lock_acquire(&lock, &saved);
@@ -221,7 +194,7 @@ static bool
 index_of(const void *address, uint64_t *ret_index)
 {
 	*ret_index = (uintptr_t)address >> GRANULE_SHIFT;
-	return *ret_index < n_granules;
+	return *ret_index < cubby__granule_n;
 }
 
 /* Make the pages of `table` writable that hold entries first .. last. */
@@ -235,7 +208,7 @@ commit_entries(uint32_t *table, uint64_t first, uint64_t last)
 
 	/* The table is not aligned to a step: stay inside it. */
 	start = max_u64(start, (uintptr_t)table);
-	end = min_u64(end, (uintptr_t)&table[n_granules]);
+	end = min_u64(end, (uintptr_t)&table[cubby__granule_n]);
 	return cubby__os_commit((void *)start, end - start);
 }
 
@@ -249,7 +222,7 @@ set_owner(const char *base, uint64_t bytes, uint32_t id, uint32_t ordinal)
 	if (!index_of(base, &first) || !index_of(base + bytes - 1, &last))
 		return -ENOMEM;
 	if (id != 0) {
-		err = commit_entries(owners, first, last);
+		err = commit_entries(cubby__granule_table, first, last);
 		if (!err && ordinal != 0)
 			err = commit_entries(ordinals, first, last);
 		if (err)
@@ -260,7 +233,8 @@ set_owner(const char *base, uint64_t bytes, uint32_t id, uint32_t ordinal)
 			__atomic_store_n(&ordinals[i], ordinal,
 					 __ATOMIC_RELAXED);
 		/* Release: whoever sees the owner sees its ordinal. */
-		__atomic_store_n(&owners[i], id, __ATOMIC_RELEASE);
+		__atomic_store_n(&cubby__granule_table[i], id,
+				 __ATOMIC_RELEASE);
 	}
 	return 0;
 }
@@ -271,14 +245,17 @@ offset_bytes(const void *address)
 	return (uintptr_t)address & (GRANULE_BYTES - 1);
 }
 
-static struct granule_owner
-unit_owner(const struct granule_owner *unit)
+/* In a granule that is in units of so many bytes. */
+static bool
+find_unit(const struct granule_owner *units, uint64_t bytes,
+	  const void *address, struct granule_owner *ret_owner)
 {
-	struct granule_owner owner;
+	const struct granule_owner *unit =
+		&units[offset_bytes(address) / bytes];
 
-	owner.id = __atomic_load_n(&unit->id, __ATOMIC_ACQUIRE);
-	owner.ordinal = __atomic_load_n(&unit->ordinal, __ATOMIC_RELAXED);
-	return owner;
+	ret_owner->id = __atomic_load_n(&unit->id, __ATOMIC_ACQUIRE);
+	ret_owner->ordinal = __atomic_load_n(&unit->ordinal, __ATOMIC_RELAXED);
+	return ret_owner->id != 0;
 }
 
 static void
@@ -291,7 +268,8 @@ set_unit(struct granule_owner *unit, struct granule_owner owner)
 bool
 cubby__granule_find(const void *address, struct granule_owner *ret_owner)
 {
-	uint32_t *table = __atomic_load_n(&owners, __ATOMIC_ACQUIRE);
+	uint32_t *table = __atomic_load_n(&cubby__granule_table,
+					  __ATOMIC_ACQUIRE);
 	uint64_t i;
 	uint32_t id;
 
@@ -300,22 +278,14 @@ cubby__granule_find(const void *address, struct granule_owner *ret_owner)
 	id = __atomic_load_n(&table[i], __ATOMIC_ACQUIRE);
 	if (id == 0)
 		return false;
-	if (id & SHARED_FLAG) {
-		*ret_owner = unit_owner(
-			&__atomic_load_n(&shared[id & ~SHARED_FLAG],
-					 __ATOMIC_ACQUIRE)
-				 ->owners[offset_bytes(address) /
-					  unit_bytes()]);
-		return ret_owner->id != 0;
-	}
-	if (id & FOREIGN_FLAG) {
-		*ret_owner = unit_owner(
-			&__atomic_load_n(&foreign[id & ~FOREIGN_FLAG],
-					 __ATOMIC_ACQUIRE)
-				 ->owners[offset_bytes(address) /
-					  FOREIGN_UNIT_BYTES]);
-		return ret_owner->id != 0;
-	}
+	if (id & GRANULE_SHARED)
+		return find_unit(cubby__granule_units[id & ~GRANULE_SHARED],
+				 unit_bytes(), address, ret_owner);
+	if (id & FOREIGN_FLAG)
+		return find_unit(__atomic_load_n(&foreign[id & ~FOREIGN_FLAG],
+						 __ATOMIC_ACQUIRE)
+					 ->owners,
+				 FOREIGN_UNIT_BYTES, address, ret_owner);
 	ret_owner->id = id;
 	ret_owner->ordinal = ordinals ? __atomic_load_n(&ordinals[i],
 							__ATOMIC_RELAXED) :
@@ -381,7 +351,8 @@ cubby__granule_default_range_bytes(void)
 	bytes = left_bytes(true) / RANGE_PART;
 	cubby__lock_release(&lock, &saved);
 	bytes = align_down(bytes, GRANULE_BYTES);
-	return min_u64(max_u64(bytes, GRANULE_BYTES), RANGE_BYTES_MAX);
+	return min_u64(max_u64(bytes, GRANULE_BYTES),
+		       cubby__host.range_bytes_max);
 }
 
 static int
@@ -412,6 +383,17 @@ cubby__granule_take(uint64_t bytes, struct granule_owner owner,
 	err = take_locked(bytes, owner, ret_base);
 	cubby__lock_release(&lock, &saved);
 	return err;
+}
+
+void
+cubby__granule_give(char *base, uint64_t bytes)
+{
+	sigset_t saved;
+
+	cubby__lock_acquire(&lock, &saved);
+	set_owner(base, bytes, 0, 0);
+	release_locked(base, bytes, true);
+	cubby__lock_release(&lock, &saved);
 }
 
 int
@@ -576,7 +558,7 @@ record_bytes_of_shared(void)
 static bool
 can_add_shared(void)
 {
-	return n_shared < SHARED_MAX &&
+	return n_shared < GRANULES_SHARED_MAX &&
 	       GRANULE_BYTES + record_bytes_of_shared() <=
 		       left_bytes(true) + retired_bytes;
 }
@@ -593,34 +575,73 @@ cubby__granule_has_units(void)
 	return has;
 }
 
+/* The number of a record without a granule: 0 or -ENOMEM. */
 static int
-add_shared(void)
+reach_record(uint32_t *ret_n)
 {
 	uint64_t record_bytes = record_bytes_of_shared();
-	struct granule_owner owner = { SHARED_FLAG | n_shared, 0 };
-	struct shared *granule;
 	void *record;
-	char *base;
+	uint32_t n;
+
+	for (n = 0; n < n_shared; n++)
+		if (shared[n]->base == NULL)
+			break;
+	*ret_n = n;
+	if (n < n_shared)
+		return 0;
+	if (cubby__os_map(record_bytes, &record) != 0)
+		return -ENOMEM;
+	shared[n] = record;
+	used_bytes += record_bytes;
+	/* Before its granule has an owner: find may follow the entry at once. */
+	__atomic_store_n(&cubby__granule_units[n], shared[n]->owners,
+			 __ATOMIC_RELEASE);
+	n_shared++;
+	return 0;
+}
+
+/* No entry has ever led to it: nobody is looking at it. */
+static void
+drop_last_record(void)
+{
+	n_shared--;
+	__atomic_store_n(&cubby__granule_units[n_shared], NULL,
+			 __ATOMIC_RELEASE);
+	cubby__os_unmap(shared[n_shared], record_bytes_of_shared());
+	shared[n_shared] = NULL;
+	used_bytes -= record_bytes_of_shared();
+}
+
+/* Another shared granule, and its number: 0 or -ENOMEM. */
+static int
+add_shared(uint32_t *ret_n)
+{
+	struct granule_owner owner = { 0, 0 };
+	uint32_t n_before = n_shared;
 	int err;
 
 	if (!can_add_shared())
 		return -ENOMEM;
-	err = cubby__os_map(record_bytes, &record);
+	err = reach_record(ret_n);
 	if (err)
 		return err;
-	granule = record;
-	/* Before its granule has an owner: find may follow the entry at once. */
-	__atomic_store_n(&shared[n_shared], granule, __ATOMIC_RELEASE);
-	err = take_locked(GRANULE_BYTES, owner, &base);
-	if (err) {
-		__atomic_store_n(&shared[n_shared], NULL, __ATOMIC_RELEASE);
-		cubby__os_unmap(record, record_bytes);
-		return err;
-	}
-	granule->base = base;
-	used_bytes += record_bytes;
-	n_shared++;
-	return 0;
+	owner.id = GRANULE_SHARED | *ret_n;
+	err = take_locked(GRANULE_BYTES, owner, &shared[*ret_n]->base);
+	if (err && n_shared != n_before)
+		drop_last_record();
+	return err;
+}
+
+/* Its record stays: somebody may be looking at it. */
+static void
+remove_shared(struct shared *granule)
+{
+	char *base = granule->base;
+
+	granule->base = NULL;
+	granule->next_unit = 0;
+	set_owner(base, GRANULE_BYTES, 0, 0);
+	release_locked(base, GRANULE_BYTES, true);
 }
 
 int
@@ -634,10 +655,11 @@ cubby__granule_take_units(uint64_t bytes, struct granule_owner owner,
 
 	cubby__lock_acquire(&lock, &saved);
 	for (i = 0; i < n_shared; i++)
-		if (take_run(shared[i], n, owner, ret_base))
+		if (shared[i]->base != NULL &&
+		    take_run(shared[i], n, owner, ret_base))
 			break;
 	if (i == n_shared) {
-		err = add_shared();
+		err = add_shared(&i);
 		if (!err && !take_run(shared[i], n, owner, ret_base))
 			err = -ENOMEM;
 	}
@@ -656,12 +678,14 @@ cubby__granule_give_units(char *base, uint64_t bytes)
 
 	cubby__lock_acquire(&lock, &saved);
 	i = (uintptr_t)base >> GRANULE_SHIFT;
-	CHECK_DEBUG(owners[i] & SHARED_FLAG); /* A1 */
-	granule = shared[owners[i] & ~SHARED_FLAG];
+	CHECK_DEBUG(cubby__granule_table[i] & GRANULE_SHARED); /* A1 */
+	granule = shared[cubby__granule_table[i] & ~GRANULE_SHARED];
 	if (cubby__os_decommit(base, n * unit_bytes()) != 0)
 		cubby__os_drop(base, n * unit_bytes());
 	set_units(granule, offset_bytes(base) / unit_bytes(), n, nobody);
 	granule->n_used_units -= n;
+	if (granule->n_used_units == 0 && cubby__host.is_malloc)
+		remove_shared(granule);
 	cubby__lock_release(&lock, &saved);
 }
 
@@ -675,15 +699,16 @@ reach_foreign(uint64_t index)
 	void *record;
 	uint32_t n;
 
-	if (index >= n_granules)
+	if (index >= cubby__granule_n)
 		return NULL;
-	if (owners[index] & FOREIGN_FLAG)
-		return foreign[owners[index] & ~FOREIGN_FLAG];
+	if (cubby__granule_table[index] & FOREIGN_FLAG)
+		return foreign[cubby__granule_table[index] & ~FOREIGN_FLAG];
 	/* It may have been a retired range's in between. */
 	for (n = 0; n < n_foreign; n++)
 		if (foreign[n]->index == index)
 			break;
-	if (n == FOREIGN_MAX || commit_entries(owners, index, index) != 0)
+	if (n == FOREIGN_MAX ||
+	    commit_entries(cubby__granule_table, index, index) != 0)
 		return NULL;
 	if (n == n_foreign) {
 		if (cubby__os_map(sizeof(*granule), &record) != 0)
@@ -693,7 +718,8 @@ reach_foreign(uint64_t index)
 		__atomic_store_n(&foreign[n_foreign++], granule,
 				 __ATOMIC_RELEASE);
 	}
-	__atomic_store_n(&owners[index], FOREIGN_FLAG | n, __ATOMIC_RELEASE);
+	__atomic_store_n(&cubby__granule_table[index], FOREIGN_FLAG | n,
+			 __ATOMIC_RELEASE);
 	return foreign[n];
 }
 

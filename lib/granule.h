@@ -24,7 +24,7 @@
  *	a quarter     of user space, at most 32 TiB: 128 GiB where it is 39 bits
  *	64 GiB        under Valgrind 3.19, which gives a client 122 GiB in all
  *	2 TiB         under ThreadSanitizer, which leaves 3.4 TiB
- *	half of it    where RLIMIT_AS leaves less
+ *	half of it    where RLIMIT_AS leaves less (all of it for a malloc)
  *	budget=SIZE   in CUBBY_OPTIONS, above all (qemu-user pays 200 MB of
  *	              host memory for each 32 GiB)
  *
@@ -34,7 +34,9 @@
  * Small budgets.  Under 4 GiB, and when less than 4 GiB are left of a larger
  * one, a granule a cache is too much.  Then new caches take single slabs from
  * shared granules: runs of units of 4 KiB (a page, where pages are larger), and
- * a second table inside the granule's record says whose each unit is.
+ * a second table inside the granule's record says whose each unit is.  So do
+ * nurseries (host.h), in any budget.  Where the caches are sizes and not types, an
+ * empty shared granule goes back, and its record waits for another.
  *
  * Blocks of malloc().  In passthrough objects lie where malloc() puts them, in
  * granules that are not ours.  A record of such a granule says whose each piece
@@ -65,9 +67,6 @@
 
 #define GRANULE_SHIFT 24
 #define GRANULE_BYTES ((uint64_t)1 << GRANULE_SHIFT)
-
-/* The most that a cache without max_objects reserves. */
-#define RANGE_BYTES_MAX ((uint64_t)32 << 30)
 
 /* Under this budget slabs come from shared granules. */
 #define SMALL_BUDGET_BYTES ((uint64_t)4 << 30)
@@ -102,6 +101,9 @@ uint64_t cubby__granule_default_range_bytes(void);
 int cubby__granule_take(uint64_t bytes, struct granule_owner owner,
 			char **ret_base);
 
+/* The reverse, at once: nobody's from now on.  Also of granules at its end. */
+void cubby__granule_give(char *base, uint64_t bytes);
+
 /* The same, of one granule, from and to malloc(): annotate.h says when. */
 int cubby__granule_take_heap(struct granule_owner owner, char **ret_base);
 void cubby__granule_give_heap(char *base);
@@ -128,6 +130,45 @@ uint64_t cubby__granule_unit_bytes(void);
 /* Address space for bookkeeping: budgeted, without an owner. */
 int cubby__granule_take_plain(uint64_t bytes, char **ret_base);
 void cubby__granule_give_plain(char *base, uint64_t bytes);
+
+/*
+ * The table itself, for who looks up often: a cache's id where the granule is
+ * that cache's own; 0, or more than CACHES_MAX, where _find has to say.
+ */
+extern uint32_t *cubby__granule_table __attribute__((visibility("hidden")));
+extern uint64_t cubby__granule_n __attribute__((visibility("hidden")));
+
+/* In that table, and then in the one of the shared granule with this number. */
+#define GRANULE_SHARED 0x80000000u
+#define GRANULES_SHARED_MAX (SMALL_BUDGET_BYTES / GRANULE_BYTES)
+
+extern struct granule_owner *cubby__granule_units[GRANULES_SHARED_MAX]
+	__attribute__((visibility("hidden")));
+extern unsigned cubby__granule_unit_shift
+	__attribute__((visibility("hidden")));
+
+static inline uint32_t
+granule_id(const void *address)
+{
+	uint64_t i = (uintptr_t)address >> GRANULE_SHIFT;
+
+	if (unlikely(i >=
+		     __atomic_load_n(&cubby__granule_n, __ATOMIC_ACQUIRE)))
+		return 0;
+	return __atomic_load_n(&cubby__granule_table[i], __ATOMIC_ACQUIRE);
+}
+
+/* Where that was GRANULE_SHARED and a number: the unit's. */
+static inline uint32_t
+granule_unit_id(const void *address, uint32_t id)
+{
+	uint64_t unit = ((uintptr_t)address & (GRANULE_BYTES - 1)) >>
+			cubby__granule_unit_shift;
+
+	return __atomic_load_n(
+		&cubby__granule_units[id & ~GRANULE_SHARED][unit].id,
+		__ATOMIC_ACQUIRE);
+}
 
 /* Whose is the address?  false: nobody's.  Async-signal-safe. */
 bool cubby__granule_find(const void *address, struct granule_owner *ret_owner);

@@ -19,7 +19,8 @@ enum lock_rank {
 	LOCK_RANK_REGISTRY = 1, /* the table of caches; creation, destruction */
 	LOCK_RANK_SLAB = 2,     /* one cache's slabs, region and side arrays */
 	LOCK_RANK_ARRAY = 3,    /* growth of the magazines, of the stripes */
-	LOCK_RANK_GRANULE = 4   /* the process's granules and address budget */
+	LOCK_RANK_EXTENT = 4,   /* the large blocks of lib/preload */
+	LOCK_RANK_GRANULE = 5   /* the process's granules and address budget */
 };
 
 struct lock {

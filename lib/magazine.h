@@ -191,7 +191,8 @@ extern uint32_t (*cubby__magazine_shard_fn)(void);
 static inline uint32_t
 magazine_my_shard(void)
 {
-	return cubby__magazine_shard_fn() % N_SHARDS;
+	return __atomic_load_n(&cubby__magazine_shard_fn, __ATOMIC_ACQUIRE)() %
+	       N_SHARDS;
 }
 
 /*

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "bits.h"
+#include "host.h"
 #include "os.h"
 #include "piece.h"
 #include "text.h"
@@ -43,6 +44,16 @@ parse_word(struct piece piece, const char *words, uint64_t *ret_number)
 }
 
 static bool
+keep_text(struct piece piece, char *ret_text)
+{
+	if (piece.n_bytes >= OPTION_TEXT_BYTES)
+		return false;
+	memcpy(ret_text, piece.start, piece.n_bytes);
+	ret_text[piece.n_bytes] = '\0';
+	return true;
+}
+
+static bool
 apply_one(struct piece piece)
 {
 	struct piece value = piece;
@@ -58,6 +69,8 @@ apply_one(struct piece piece)
 		if (!has_value)
 			*row->value = 1;
 		return !has_value;
+	case OPTION_TEXT:
+		return has_value && keep_text(value, (char *)row->value);
 	case OPTION_NUMBER:
 		return has_value && cubby__piece_number(value, row->value);
 	default:
@@ -71,6 +84,8 @@ put_row(struct text *line, const struct option_row *row)
 	cubby__text_printf(line, " %s", row->name);
 	if (row->kind == OPTION_NUMBER)
 		cubby__text_printf(line, "=N");
+	if (row->kind == OPTION_TEXT)
+		cubby__text_printf(line, "=WORDS");
 	if (row->kind == OPTION_WORD)
 		cubby__text_printf(line, "=%s", row->words);
 }
@@ -83,7 +98,7 @@ report_refused(struct piece piece)
 	const struct option_row *row;
 
 	cubby__text_init(&line, buffer, sizeof(buffer));
-	cubby__text_printf(&line, "cubby: CUBBY_OPTIONS: '");
+	cubby__text_printf(&line, "cubby: %s: '", cubby__host.options_name);
 	cubby__piece_put(&line, piece);
 	cubby__text_printf(&line, "' is ignored; known are");
 	TABLE_FOR_EACH (row, options)
@@ -112,7 +127,7 @@ cubby__options_apply(const char *options)
 static void
 read_environment(void)
 {
-	const char *options = secure_getenv("CUBBY_OPTIONS");
+	const char *options = secure_getenv(cubby__host.options_name);
 
 	if (options != NULL)
 		cubby__options_apply(options);

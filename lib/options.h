@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * LAYER 1: options - CUBBY_OPTIONS, read once
+ * LAYER 1: options - CUBBY_OPTIONS, read once (host.h: or CUBBY_MALLOC)
  *
  *	CUBBY_OPTIONS=budget=64G,chunks,misuse=continue
  *
@@ -18,8 +18,11 @@
 enum option_kind {
 	OPTION_FLAG,   /* "name": the uint64_t becomes 1 */
 	OPTION_NUMBER, /* "name=17", "name=64K": K, M, G, T are powers of 2 */
-	OPTION_WORD /* "name=abort": number of the word in `words`, from 0 */
+	OPTION_WORD, /* "name=abort": number of the word in `words`, from 0 */
+	OPTION_TEXT  /* "name=what": into a char[OPTION_TEXT_BYTES] */
 };
+
+#define OPTION_TEXT_BYTES 256
 
 struct option_row {
 	const char *name;

@@ -22,6 +22,14 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4 /* Linux 5.7 */
+#endif
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17 */
+#endif
+
 #define RESERVE_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 #define OVERCOMMIT_NEVER 2
 #define KEYS_WITHOUT_MALLOC 32
@@ -226,6 +234,39 @@ cubby__os_drop(void *base, size_t bytes)
 	    (errno != EINVAL ||
 	     madvise(base, bytes, MADV_DONTNEED_LOCKED) != 0))
 		err = -errno;
+	errno = saved;
+	return err;
+}
+
+/* What a call that failed has unmapped is mapped again: 0 or -EEXIST. */
+static int
+map_again(void *base, size_t bytes)
+{
+	unsigned char page;
+
+	if (mincore(base, cubby__os_page_bytes(), &page) == 0 ||
+	    errno != ENOMEM)
+		return 0; /* it is there still */
+	return mmap(base, bytes, PROT_READ | PROT_WRITE,
+		    RESERVE_FLAGS | MAP_FIXED_NOREPLACE, -1, 0) == base ?
+		       0 :
+		       -EEXIST;
+}
+
+int
+cubby__os_move(void *from, void *to, size_t bytes)
+{
+	int saved = errno;
+	int err = -ENOMEM;
+
+	if (!injected_failure() &&
+	    mremap(from, bytes, bytes,
+		   MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+		   to) != MAP_FAILED)
+		err = 0;
+	/* Before 6.17 it unmaps first, and then looks whether it can. */
+	else if (map_again(to, bytes) != 0)
+		err = -EEXIST;
 	errno = saved;
 	return err;
 }

@@ -63,6 +63,15 @@ int cubby__os_decommit_readable(void *base, size_t bytes);
  */
 int cubby__os_drop(void *base, size_t bytes);
 
+/*
+ * Have what is in committed pages at `to`, instead of what is there; those at
+ * `from` read as zeroes then.  No byte is copied.  0, or -ENOMEM, and `from` as it
+ * was and zeroes at `to` perhaps (also before Linux 5.7, and before 6.17 where the
+ * pages are of several mappings); or -EEXIST: somebody has got the addresses at
+ * `to` meanwhile.
+ */
+int cubby__os_move(void *from, void *to, size_t bytes);
+
 /* Populate committed pages now: 0 or -ENOMEM. */
 int cubby__os_populate(void *base, size_t bytes);
 

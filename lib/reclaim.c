@@ -454,6 +454,6 @@ relist_all(void)
 void
 cubby__reclaim_fork_child(void)
 {
-	cubby__domain_fork_child_begin();
-	relist_all();
+	if (cubby__domain_fork_child_begin())
+		relist_all();
 }

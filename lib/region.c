@@ -5,6 +5,7 @@
 #include "annotate.h"
 #include "bits.h"
 #include "check.h"
+#include "host.h"
 #include "options.h"
 #include "os.h"
 
@@ -53,6 +54,7 @@ choose_chunks(struct region *region)
 		region->max_cells = min_u64(region->max_cells,
 					    SMALL_BUDGET_BYTES /
 						    geometry->cell_bytes);
+		region->gives = cubby__host.is_malloc;
 		region->chunk_shift = geometry->slab_shift;
 		region->chunk_bytes = align_up(geometry_slab_bytes(geometry),
 					       cubby__granule_unit_bytes());
@@ -63,6 +65,16 @@ choose_chunks(struct region *region)
 	}
 }
 
+/* Whole slabs, and at least one. */
+static uint64_t
+nursery_bytes(const struct geometry *geometry)
+{
+	uint64_t slab_bytes = geometry_slab_bytes(geometry);
+	uint64_t n_slabs = max_u64(cubby__host.nursery_bytes / slab_bytes, 1);
+
+	return align_up(n_slabs * slab_bytes, cubby__granule_unit_bytes());
+}
+
 static int
 reserve_range(struct region *region, uint64_t max_cells)
 {
@@ -71,12 +83,17 @@ reserve_range(struct region *region, uint64_t max_cells)
 	uint64_t bytes = cubby__granule_default_range_bytes();
 	int err;
 
+	region->in_nursery = max_cells == 0 && cubby__host.nursery_bytes != 0;
 	if (max_cells != 0)
 		bytes = align_up(geometry_offset_bytes(geometry, max_cells),
 				 GRANULE_BYTES);
+	if (region->in_nursery)
+		bytes = nursery_bytes(geometry);
 	if (bytes > UINT64_MAX / geometry->cell_bytes) /* G4 */
 		return -ENOMEM;
-	err = cubby__granule_take(bytes, owner, &region->base);
+	err = region->in_nursery ?
+		      cubby__granule_take_units(bytes, owner, &region->base) :
+		      cubby__granule_take(bytes, owner, &region->base);
 	if (err)
 		return err;
 	region->range_bytes = bytes;
@@ -188,6 +205,8 @@ give_chunk(struct region *region, char *chunk)
 		give_block(region, chunk);
 		return;
 	}
+	if (chunk == NULL)
+		return;
 	tell_end(region, chunk, region->chunk_bytes);
 	if (region->in_heap)
 		cubby__granule_give_heap(chunk);
@@ -205,7 +224,12 @@ cubby__region_fini(struct region *region)
 	cubby__side_fini(&region->chunks);
 	if (region->base != NULL) {
 		tell_end(region, region->base, region->range_bytes);
-		cubby__granule_retire(region->base, region->range_bytes);
+		if (region->in_nursery)
+			cubby__granule_give_units(region->base,
+						  region->range_bytes);
+		else
+			cubby__granule_retire(region->base,
+					      region->range_bytes);
 	}
 	*region = (struct region){ .base = NULL };
 }
@@ -268,7 +292,8 @@ static int
 commit_segment(struct region *region, uint64_t wanted)
 {
 	uint64_t committed = region->segment_committed_bytes;
-	bool first_segment = region->n_chunks == (region->base ? 0 : 1);
+	bool has_range = region->base != NULL && !region->in_nursery;
+	bool first_segment = region->n_chunks == (has_range ? 0 : 1);
 	int err;
 
 	if (!region->want_huge_pages && first_segment &&
@@ -297,6 +322,10 @@ extend_segment(struct region *region, uint64_t bytes)
 		return 0;
 	if (region->want_huge_pages)
 		step_bytes = HUGE_PAGE_BYTES;
+	/* At once, so that what is accessible in its granule is one mapping. */
+	if (region->in_nursery && region->segment == region->base &&
+	    !cubby__os_charges_commit())
+		step_bytes = region->segment_bytes;
 	wanted = min_u64(max_u64(least, committed + step_bytes),
 			 region->segment_bytes);
 	if (commit_segment(region, wanted) == 0)
@@ -347,30 +376,78 @@ cubby__region_open_slab(struct region *region, uint64_t slab, uint32_t n_cells)
 	return extend_segment(region, (uint64_t)(end - region->segment));
 }
 
-/* The offset of `address` in the array that its piece is. */
-static bool
-find_piece(const struct region *region, const void *address,
-	   uint64_t *ret_offset_bytes, uint64_t *ret_first_cell,
-	   uint64_t *ret_n_cells)
+/* Bytes of a slab that is a chunk, as far as it is accessible. */
+static uint64_t
+unit_slab_bytes(const struct region *region)
+{
+	return align_up(geometry_slab_bytes(&region->geometry),
+			cubby__os_page_bytes());
+}
+
+void
+cubby__region_give_slab(struct region *region, uint64_t slab)
+{
+	char **chunk = (char **)region->chunks.base + slab;
+
+	if (!region->gives || *chunk == NULL)
+		return;
+	if (region->segment == *chunk) {
+		region->segment = NULL;
+		region->segment_bytes = 0;
+	}
+	cubby__granule_give_units(*chunk, region->chunk_bytes);
+	*chunk = NULL;
+	region->reserved_bytes -= region->chunk_bytes;
+	region->committed_bytes -= unit_slab_bytes(region);
+}
+
+int
+cubby__region_regain_slab(struct region *region, uint64_t slab)
+{
+	char **chunk = (char **)region->chunks.base + slab;
+	struct granule_owner owner = { region->id, (uint32_t)slab };
+	char *base;
+	int err;
+
+	if (!region->gives || *chunk != NULL)
+		return 0;
+	err = cubby__granule_take_units(region->chunk_bytes, owner, &base);
+	if (err)
+		return err;
+	err = cubby__os_commit(base, unit_slab_bytes(region));
+	if (err) {
+		cubby__granule_give_units(base, region->chunk_bytes);
+		return err;
+	}
+	*chunk = base;
+	region->reserved_bytes += region->chunk_bytes;
+	region->committed_bytes += unit_slab_bytes(region);
+	return 0;
+}
+
+bool
+cubby__region_find_piece(const struct region *region, const void *address,
+			 struct region_piece *ret_piece)
 {
 	struct granule_owner owner;
 
 	if (in_range(region, address)) {
-		*ret_offset_bytes = (uintptr_t)address -
-				    (uintptr_t)region->base;
-		*ret_first_cell = 0;
-		*ret_n_cells = region->range_cells;
+		*ret_piece = (struct region_piece){ (uintptr_t)region->base,
+						    region->range_bytes, 0,
+						    region->range_cells };
 		return true;
 	}
 	if (!cubby__granule_find(address, &owner) || owner.id != region->id ||
 	    owner.ordinal >=
 		    __atomic_load_n(&region->n_chunks, __ATOMIC_ACQUIRE))
 		return false;
-	*ret_offset_bytes = (uintptr_t)address -
-			    (uintptr_t)region_chunk(region, owner.ordinal);
-	*ret_first_cell = region->range_cells +
-			  ((uint64_t)owner.ordinal << region->chunk_shift);
-	*ret_n_cells = (uint64_t)1 << region->chunk_shift;
+	*ret_piece = (struct region_piece){
+		(uintptr_t)region_chunk(region, owner.ordinal),
+		region->chunk_bytes,
+		region->range_cells +
+			((uint64_t)owner.ordinal << region->chunk_shift),
+		(uint64_t)1 << region->chunk_shift
+	};
 	return true;
 }
 
@@ -379,14 +456,16 @@ cubby__region_find(const struct region *region, const void *address,
 		   uint64_t *ret_cell)
 {
 	const struct geometry *geometry = &region->geometry;
-	uint64_t offset_bytes, first_cell, n_cells, cell;
+	struct region_piece piece;
+	uint64_t offset_bytes, cell;
 
-	if (!find_piece(region, address, &offset_bytes, &first_cell, &n_cells))
+	if (!cubby__region_find_piece(region, address, &piece))
 		return REGION_OUTSIDE;
+	offset_bytes = (uintptr_t)address - piece.start;
 	cell = geometry_cell(geometry, offset_bytes);
-	if (cell >= n_cells)
+	if (cell >= piece.n_cells)
 		return REGION_OUTSIDE;
-	*ret_cell = first_cell + cell;
+	*ret_cell = piece.first_cell + cell;
 	return offset_bytes == geometry_offset_bytes(geometry, cell) +
 				       geometry->prefix_bytes ?
 		       REGION_OBJECT :

@@ -19,11 +19,17 @@
  *	CUBBY_OPTIONS=chunks        the same, with range_cells = 0
  *	4 GiB of budget or less     one slab, with range_cells = 0
  *	memcheck is watching        a granule from malloc(), the same
+ *	host.h has a nursery        a granule; the range is a small piece of a
+ *	                            shared one
  *	passthrough                 one cell from malloc(), the same
  *
  * cells_per_chunk is the greatest power of two that fits, and at least one
  * slab's, so a slab never lies in two pieces.  Only the functions of this file
  * know any of this.
+ *
+ * Types are kept apart, so addresses stay a cache's for its life.  The caches of a
+ * malloc are sizes, not types, and where its address space is small, a slab's units
+ * go back with its pages; the slab has no place until it is used again.
  *
  * In passthrough a cell has a block of malloc() from when it is taken until it
  * is given back, so that tools see each object begin and end; one whose cells
@@ -60,9 +66,11 @@ struct region {
 	struct side chunks; /* char *[n_chunks] */
 	uint64_t max_cells; /* in all; sizes what is reserved */
 	bool want_huge_pages;
-	bool in_units; /* chunks are slabs of shared granules */
-	bool in_heap;  /* and not mapped, but from malloc() */
-	bool passes;   /* chunks are blocks of malloc(), of a cell each */
+	bool in_units;   /* chunks are slabs of shared granules */
+	bool in_nursery; /* the range is a piece of one */
+	bool gives;      /* chunks without objects go back to be others' */
+	bool in_heap;    /* and not mapped, but from malloc() */
+	bool passes;     /* chunks are blocks of malloc(), of a cell each */
 	bool keeps; /* them, while cells are free; set before the first slab */
 
 	/* The segment (range or chunk) that was opened last. */
@@ -100,6 +108,14 @@ void cubby__region_fini(struct region *region);
  */
 int cubby__region_open_slab(struct region *region, uint64_t slab,
 			    uint32_t n_cells);
+
+/*
+ * Where the region gives: the addresses of a slab are others' from now on, and
+ * some are its own again, 0 or -ENOMEM.  Elsewhere, and at the second call,
+ * nothing.
+ */
+void cubby__region_give_slab(struct region *region, uint64_t slab);
+int cubby__region_regain_slab(struct region *region, uint64_t slab);
 
 /* In passthrough: the cell is going to be used, or is not: 0 or -ENOMEM. */
 int cubby__region_begin_cell(struct region *region, uint64_t cell);
@@ -151,6 +167,40 @@ region_find_in_range(const struct region *region, const void *object,
 	*ret_cell = geometry_cell(&region->geometry, offset_bytes);
 	return likely(offset_bytes ==
 		      geometry_offset_bytes(&region->geometry, *ret_cell));
+}
+
+/* A piece of the region, range or chunk, that an address is in. */
+struct region_piece {
+	uintptr_t start; /* of cells, prefix included */
+	uint64_t bytes;  /* 0: none yet */
+	uint64_t first_cell;
+	uint64_t n_cells;
+};
+
+bool cubby__region_find_piece(const struct region *region, const void *address,
+			      struct region_piece *ret_piece);
+
+/*
+ * As cubby__region_find(), for objects that often lie in the piece that the last
+ * one was in; false: not an object.
+ */
+static inline bool
+region_find_near(const struct region *region, struct region_piece *piece,
+		 const void *object, uint64_t *ret_cell)
+{
+	uint64_t offset_bytes = (uintptr_t)object - piece->start;
+	uint64_t cell;
+
+	if (unlikely(offset_bytes >= piece->bytes)) {
+		if (!cubby__region_find_piece(region, object, piece))
+			return false;
+		offset_bytes = (uintptr_t)object - piece->start;
+	}
+	cell = geometry_cell(&region->geometry, offset_bytes);
+	*ret_cell = piece->first_cell + cell;
+	return cell < piece->n_cells &&
+	       offset_bytes == geometry_offset_bytes(&region->geometry, cell) +
+				       region->geometry.prefix_bytes;
 }
 
 /* The first cell behind the piece, range or chunk, that `cell` is in. */

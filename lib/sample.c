@@ -372,8 +372,8 @@ end_life(struct cubby_cache *cache, struct sample_slot *slot,
 	const char *found = damage(cache, slot);
 
 	*ret_byte = found != NULL ? (uint8_t)*found : 0;
-	if (slot->state ==
-	    SAMPLE_LOOSE) /* and not the first one in its cell */
+	/* Perhaps not the one that was sampled. */
+	if (slot->state == SAMPLE_LOOSE)
 		slot->user = (struct debug_user){ 0 };
 	cubby__finding_note(&slot->user.free);
 	close_slot(cache, slot);

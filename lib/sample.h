@@ -30,12 +30,13 @@
  *
  * Who notices.  Allocations are counted where magazines are loaded (and one by one
  * where they have a stage), and one of about `every` gets a slot: the next that comes
- * out of line.  While one is LIVE, pushes are made to find every
- * magazine full (fast.full_mask), and so each free comes out of line, and the one
- * that matters is seen.  After every / SAMPLE_FREES_PART of them nobody waits any
- * longer: the slot is LOOSE, its cell is as any other, and only its neighbours
- * without access stay.  So both ways of the fast path are as they were but for a
- * small part of the time.  Where frees have a stage, they come out of line anyway,
+ * out of line.  While one is LIVE, pushes are made to find every magazine full
+ * (fast.full_mask), and so each free comes out of line, and the one that matters is
+ * seen.  After every / SAMPLE_FREES_PART of them nobody waits any longer: the slot is
+ * LOOSE, its cell is as any other, and only its neighbours without access stay.  If a
+ * sample is due and no slot is IDLE, frees come out of line as well, so that LOOSE
+ * ones are seen coming back.  So both ways of the fast path are as they were but for
+ * a small part of the time.  Where frees have a stage, they come out of line anyway,
  * and none becomes LOOSE.
  *
  * Invariants:
@@ -149,14 +150,5 @@ sample_count(struct cubby_cache *cache, uint64_t n_cells)
 
 /* Is it in the area, so that its free is not for magazines? */
 bool cubby__sample_has(const struct cubby_cache *cache, const void *object);
-
-/* Does somebody wait for a free? */
-static inline bool
-sample_waits(const struct cubby_cache *cache)
-{
-	return cache->sample != NULL &&
-	       __atomic_load_n(&cache->sample->n_frees_left,
-			       __ATOMIC_RELAXED) > 0;
-}
 
 #endif /* CUBBY__SAMPLE_H */

@@ -5,7 +5,6 @@
 #include "bits.h"
 #include "finding.h"
 #include "os.h"
-#include "registry.h"
 #include "report.h"
 #include "sample.h"
 #include "stacks.h"
@@ -92,17 +91,6 @@ find(const struct cubby_cache *cache, const char *address,
 	return true;
 }
 
-static struct cubby_cache *
-cache_of(const void *address)
-{
-	struct cubby_cache *cache = NULL;
-	struct granule_owner owner;
-
-	if (cubby__granule_find(address, &owner))
-		cache = cubby__registry_by_id(owner.id);
-	return cache_is_live(cache) ? cache : NULL;
-}
-
 /* ---------------------------------- reports ------------------------------ */
 
 /* "was written": where the processor says which. */
@@ -175,7 +163,7 @@ report(const struct cubby_cache *cache, const struct finding *finding,
 	cubby__report_more("by thread %d at", (int)gettid());
 	cubby__finding_stack_from(cubby__stacks_take(), pc_of(context));
 	cubby__finding_events(&slot->user);
-	if (slot->user.alloc.at_ns == 0)
+	if (!finding->is_beside && slot->user.alloc.at_ns == 0)
 		cubby__report_more("who allocated it is not known: its free "
 				   "was not waited for");
 	if (!cubby__report_aborts())
@@ -190,7 +178,7 @@ static bool
 handle(const siginfo_t *info, const void *context)
 {
 	const char *address = info->si_addr;
-	struct cubby_cache *cache = cache_of(address);
+	struct cubby_cache *cache = cubby_cache_of(address);
 	struct finding finding;
 	sigset_t saved;
 	bool is_ours;

@@ -3,6 +3,7 @@
 #include "slab.h"
 
 #include "check.h"
+#include "host.h"
 #include "os.h"
 
 #include <errno.h>
@@ -371,6 +372,8 @@ reopen(struct slab_set *set, uint64_t number)
 		if (err)
 			return err;
 	}
+	if (cubby__region_regain_slab(set->region, number) != 0)
+		return -ENOMEM;
 	slab->flags = 0;
 	if (words_exist(&set->words))
 		cubby__words_restore(&set->words, number,
@@ -557,6 +560,33 @@ cubby__slab_give(struct slab_set *set, uint64_t cell)
 	move_to_lane(set, number, slab_lane_by_count(slab));
 }
 
+size_t
+cubby__slab_give_run(struct slab_set *set, size_t n, const uint64_t *cells)
+{
+	unsigned shift = set->region->geometry.slab_shift;
+	uint64_t number = cells[0] >> shift;
+	struct slab *slab = slab_record(set, number);
+	size_t n_given;
+
+	for (n_given = 0; n_given < n; n_given++) {
+		uint64_t i = cells[n_given] - (number << shift);
+		uint64_t *word = &slab->live[i / SLAB_BITS_PER_WORD];
+		uint64_t bit = (uint64_t)1 << (i % SLAB_BITS_PER_WORD);
+
+		if (i >> shift != 0 || (*word & bit) == 0)
+			break;
+		*word &= ~bit;
+		slab->first_word = (uint8_t)min_u64(slab->first_word,
+						    i / SLAB_BITS_PER_WORD);
+	}
+	if (n_given == 0)
+		return 0;
+	slab->n_live = (uint16_t)(slab->n_live - n_given);
+	set->n_live -= n_given;
+	move_to_lane(set, number, slab_lane_by_count(slab));
+	return n_given;
+}
+
 /* ----------------------------- returning pages --------------------------- */
 
 bool
@@ -624,7 +654,9 @@ cubby__slab_reclaim_end(struct slab_set *set, uint64_t number)
 	move_to_lane(set, number, LANE_RETURNED);
 	set->n_cells_returned += slab->n_cells;
 	set->n_closed++;
-	if (!set->region->passes && group_is_chargeless(set, number))
+	cubby__region_give_slab(set->region, number);
+	if (!set->region->passes && !set->region->gives &&
+	    group_is_chargeless(set, number))
 		decommit_group(set, number);
 	return bytes;
 }
@@ -683,22 +715,53 @@ thin(const struct slab_set *set, uint64_t number)
 	drop_between(gap, slab_end(set, number));
 }
 
-void
-cubby__slab_thin(struct slab_set *set, uint64_t cell)
+/* Is it time to look for pages in slabs that are in use? */
+static bool
+is_sparse(const struct slab_set *set)
 {
-	uint64_t number = cell >> set->region->geometry.slab_shift;
-	struct slab *slab = slab_record(set, number);
-	unsigned step;
+	return cubby__host.empty_share == 0 ||
+	       set->n_live * 2 < set->n_cells - set->n_cells_returned;
+}
 
-	if (likely(slab->n_live > slab->n_cells / 2) || !set->thins ||
-	    number < set->n_kept_slabs)
-		return;
-	step = thin_step(set, slab);
+static void
+thin_if_due(struct slab_set *set, uint64_t number)
+{
+	struct slab *slab = slab_record(set, number);
+	unsigned step = thin_step(set, slab);
+
 	if (step <= slab->flags >> SLAB_THIN_SHIFT)
 		return;
 	slab->flags = (uint16_t)(step << SLAB_THIN_SHIFT);
 	thin(set, number);
 	set->n_thinned++;
+}
+
+void
+cubby__slab_thin(struct slab_set *set, uint64_t cell)
+{
+	uint64_t number = cell >> set->region->geometry.slab_shift;
+	const struct slab *slab = slab_record(set, number);
+
+	if (likely(slab->n_live > slab->n_cells / 2) || !set->thins ||
+	    number < set->n_kept_slabs || !is_sparse(set))
+		return;
+	thin_if_due(set, number);
+}
+
+void
+cubby__slab_thin_others(struct slab_set *set, uint64_t n)
+{
+	if (!set->thins || cubby__host.empty_share == 0 || !is_sparse(set))
+		return;
+	for (n = min_u64(n, set->n_slabs); n > 0; n--) {
+		uint64_t number = set->thinned_next++;
+
+		if (set->thinned_next >= set->n_slabs)
+			set->thinned_next = 0;
+		if (number >= set->n_kept_slabs && number < set->n_slabs &&
+		    slab_record(set, number)->lane < LANE_FULL)
+			thin_if_due(set, number);
+	}
 }
 
 void

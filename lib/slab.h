@@ -122,6 +122,7 @@ struct slab_set {
 	uint64_t n_cells_returned; /* in RETURNED slabs */
 	uint64_t n_opened;         /* events */
 	uint64_t n_closed;
+	uint64_t thinned_next; /* slab, of _thin_others() */
 	uint64_t n_thinned;
 };
 
@@ -162,6 +163,13 @@ int cubby__slab_take_whole(struct slab_set *set, bool may_be_populated,
 void cubby__slab_give(struct slab_set *set, uint64_t cell);
 
 /*
+ * The same for cells of one slab: of n, from the first on, as many as lie in its
+ * slab and are live: how many.
+ */
+size_t cubby__slab_give_run(struct slab_set *set, size_t n,
+			    const uint64_t *cells);
+
+/*
  * Open slabs until the first n_cells cells are in one, and populate their
  * pages: 0 or -ENOMEM, with the slabs opened so far EMPTY.
  */
@@ -181,6 +189,9 @@ uint64_t cubby__slab_reclaim_end(struct slab_set *set, uint64_t slab);
 
 /* Is the slab of this cell due for a step of thinning?  Then take it. */
 void cubby__slab_thin(struct slab_set *set, uint64_t cell);
+
+/* The same for n more slabs in turn, which were not sparse enough at their time. */
+void cubby__slab_thin_others(struct slab_set *set, uint64_t n);
 
 /*
  * In a fork child: end what other threads had begun.  Cells that fini had not

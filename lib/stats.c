@@ -83,7 +83,7 @@ static const struct cubby_stats_column columns[] = {
 	COLUMN(weak_mode, "kind", "0: none, 1: RCU, 2: strong, 3: reuse"),
 	COLUMN(n_watches, "watches", "registered now"),
 	COLUMN(debug, "flags", "CUBBY_DEBUG_* of a cache that is watched"),
-	COLUMN(n_quarantined, "cells", "freed, kept from reuse for a while"),
+	COLUMN(n_quarantined, "cells", "kept from use: freed, or for guards"),
 	COLUMN(n_damaged, "events", "objects found damaged"),
 	COLUMN(n_failed, "events", "allocations that were made to fail"),
 	COLUMN(n_sampled, "events", "objects that got pages of their own"),

@@ -419,10 +419,16 @@ cubby__stripe_fork_done(void)
 }
 
 void
-cubby__stripe_fork_child(void (*bury)(struct stripe *stripe))
+cubby__stripe_fork_alone(void)
 {
 	if (my_stripe != NULL)
 		__atomic_store_n(&my_stripe->tid, gettid(), __ATOMIC_RELAXED);
+}
+
+void
+cubby__stripe_fork_child(void (*bury)(struct stripe *stripe))
+{
+	cubby__stripe_fork_alone();
 	for (uint32_t i = 0; i < n_stripes; i++) {
 		struct stripe *stripe = cubby__stripe_at(i);
 

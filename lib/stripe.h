@@ -138,9 +138,13 @@ stripe_is_idle(const struct stripe *stripe)
 	return __atomic_load_n(&stripe->busy, __ATOMIC_ACQUIRE) == 0;
 }
 
-/* For fork.  _child: `bury` what other threads left, and own it no more. */
+/*
+ * For fork.  _alone: there were no other threads.  _child: `bury` what they left,
+ * and own it no more.
+ */
 void cubby__stripe_fork_prepare(void);
 void cubby__stripe_fork_done(void);
+void cubby__stripe_fork_alone(void);
 void cubby__stripe_fork_child(void (*bury)(struct stripe *stripe));
 
 static inline struct block *

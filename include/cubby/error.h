@@ -83,7 +83,8 @@ enum cubby_misuse_code {
 	CUBBY_MISUSE_WEAK_OF_DEAD = 14, /* weak-of-dead; where it is watched */
 	CUBBY_MISUSE_RED_ZONE = 15,     /* red-zone; see cubby/debug.h */
 	CUBBY_MISUSE_USE_AFTER_FREE = 16, /* use-after-free; the same */
-	CUBBY_MISUSE_GUARD_PAGE = 17      /* guard-page; the same */
+	CUBBY_MISUSE_GUARD_PAGE = 17,     /* guard-page; the same */
+	CUBBY_MISUSE_WRONG_SIZE = 18      /* wrong-size; cubby-malloc(7) */
 };
 
 /* A report, as the hook gets it.  All pointers end with the hook's return. */

@@ -39,6 +39,7 @@ has_rcu=no
 	(cd include && find cubby -name '*.h' ! -name rcu.h) |
 		sed "s|^|$prefix/include/|"
 	echo "$prefix/bin/cubby-massif"
+	echo "$prefix/bin/cubby-run"
 	echo "$prefix/bin/cubby-symbolize"
 	for file in lib/tools/massif/*.awk; do
 		echo "$prefix/share/cubby/${file#lib/tools/}"
@@ -55,6 +56,9 @@ has_rcu=no
 		pkgconfig/cubby.pc cmake/cubby/cubby-config.cmake \
 		cmake/cubby/cubby-config-version.cmake; do
 		echo "$libdir/$file"
+	done
+	for link in '' ".${version%%.*}" ".$version"; do
+		echo "$libdir/libcubby-malloc.so$link"
 	done
 	if [ $has_rcu = yes ]; then
 		echo "$prefix/include/cubby/rcu.h"

@@ -46,7 +46,7 @@ if command -v groff > /dev/null; then
 			faults "groff says"
 	done
 fi
-for tool in lib/tools/cubby-*; do
+for tool in lib/tools/cubby-* cubby-run; do
 	[ -f "docs/man/${tool##*/}.1" ] || fault "$tool has no page"
 done
 awk 'length($0) > 100 { print FILENAME ":" FNR }' "${pages[@]}" |
@@ -152,9 +152,15 @@ told() {
 	((n > 5)) || fault "only $n words were looked for"
 }
 # Rows of tables in the library.
-mapfile -t misuses < <(grep -hA 2 'MISUSE_ROW(' lib/*.c |
-	sed -nE 's/^(.*, |	)"([a-z]+(-[a-z]+)*)",$/\2/p' | sort -u)
+misuse_rows() {
+	grep -hA 2 'MISUSE_ROW(' "$@" |
+		sed -nE 's/^(.*, |	)"([a-z]+(-[a-z]+)*)",$/\2/p' | sort -u
+}
+mapfile -t misuses < <(misuse_rows lib/*.c)
 told docs/man/cubby-debug.7 "${misuses[@]}"
+mapfile -t misuses < <(misuse_rows lib/*.c lib/preload/*.c)
+grep -q '^\.It Cm wrong-size' docs/man/cubby-malloc.7 ||
+	fault "cubby-malloc.7 lacks wrong-size"
 grep -q "^double-free$" <<< "$(printf '%s\n' "${misuses[@]}")" ||
 	fault "the list of misuses lacks double-free"
 n_rows=$(grep -c 'CUBBY_MISUSE_[A-Z_]* = ' include/cubby/error.h)
@@ -164,20 +170,30 @@ mapfile -t words < <(sed -nE 's/^	\{ "([a-z-]+)", .*/\1/p' lib/debug_rules.c)
 told docs/man/cubby-debug.7 "${words[@]}"
 
 # Options: each name, and each word that it may have.
-sed -nE 's/^OPTION_ROW\(([a-z_]+), OPTION_([A-Z]+), [^,]*, (NULL|"([^"]*)"),.*/\1 \2 \4/p' \
-	lib/*.c > "$scratch/options"
-[ "$(wc -l < "$scratch/options")" = "$(grep -c '^OPTION_ROW(' lib/*.c |
-	awk -F : '{ n += $2 } END { print n }')" ] || fault "rows of options"
-while read -r name kind choices; do
-	case $kind in
-	FLAG) item="Cm $name" ;;
-	NUMBER) item="Cm $name Ns = Ns Ar (size|n)" ;;
-	WORD) item="Cm $name Ns = Ns Cm ${choices//|/ \\| }" ;;
-	esac
-	grep -qE "^\.It $item$" docs/man/cubby.7 ||
-		fault "cubby.7 lacks '.It $item'"
-done < "$scratch/options"
-at_least 8 options "$(wc -l < "$scratch/options")"
+options() { # PAGE LEAST SOURCE...
+	local page=$1 least=$2 name kind choices item
+
+	shift 2
+	awk -v RS= '1' "$@" | tr -s '\n\t ' ' ' | grep -oE 'OPTION_ROW\([^;]*;' |
+		sed -nE 's/^OPTION_ROW\(([a-z_]+), OPTION_([A-Z]+), (.*)$/\1 \2 \3/p' |
+		sed -nE 's/^([^ ]+ [^ ]+) ([^,"]|\([^)]*\))*, (NULL|"([^"]*)"),.*/\1 \4/p' \
+			> "$scratch/options"
+	[ "$(wc -l < "$scratch/options")" = "$(cat "$@" |
+		grep -c '^OPTION_ROW(')" ] || fault "rows of options: $*"
+	while read -r name kind choices; do
+		case $kind in
+		FLAG) item="Cm $name" ;;
+		NUMBER) item="Cm $name Ns = Ns Ar (size|n)" ;;
+		TEXT) item="Cm $name Ns = Ns Ar words" ;;
+		WORD) item="Cm $name Ns = Ns Cm ${choices//|/ \\| }" ;;
+		esac
+		grep -qE "^\.It $item$" "$page" ||
+			fault "$page lacks '.It $item'"
+	done < "$scratch/options"
+	at_least "$least" options "$(wc -l < "$scratch/options")"
+}
+options docs/man/cubby.7 8 lib/*.c
+options docs/man/cubby-malloc.7 8 lib/preload/*.c
 
 version=$(awk '/define CUBBY_VERSION_(MAJOR|MINOR|PATCH) / \
 	{ v = v dot $3; dot = "." } END { print v }' include/cubby/base.h)
@@ -187,18 +203,24 @@ grep -qF "libcubby.so.${version%%.*} " docs/man/cubby.7 ||
 	fault "cubby.7 does not say libcubby.so.${version%%.*}"
 
 # Every message, in its words.  Those of stats.c are returned, not printed.
-if command -v mandoc > /dev/null; then
-	mandoc -T ascii docs/man/cubby-debug.7 | sed 's/.\x08//g' |
+messages() { # PAGE LEAST SOURCE...
+	local page=$1 least=$2 piece
+
+	shift 2
+	mandoc -T ascii "$page" | sed 's/.\x08//g' |
 		tr -s ' \t\n' ' ' | sed 's/- /-/g' > "$scratch/page"
-	printf '%s\n' lib/*.c include/cubby/kmem_compat.h |
-		grep -vx lib/stats.c |
+	printf '%s\n' "$@" | grep -vx lib/stats.c |
 		xargs awk -f tests/tools/printed.awk |
 		sort -u > "$scratch/printed"
-	at_least 60 "pieces of messages" "$(wc -l < "$scratch/printed")"
+	at_least "$least" "pieces of messages" "$(wc -l < "$scratch/printed")"
 	while IFS= read -r piece; do
 		grep -qF -- "$piece" "$scratch/page" ||
-			fault "cubby-debug.7 lacks the message '$piece'"
+			fault "$page lacks the message '$piece'"
 	done < "$scratch/printed"
+}
+if command -v mandoc > /dev/null; then
+	messages docs/man/cubby-debug.7 60 lib/*.c include/cubby/kmem_compat.h
+	messages docs/man/cubby-malloc.7 5 lib/preload/*.c
 fi
 
 # --------------------------------- references --------------------------------

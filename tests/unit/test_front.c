@@ -58,6 +58,23 @@ make_warm(const struct cubby_cache_attr *attr)
 
 /* -------------------------------- exchanges ------------------------------- */
 
+/* A refill brings several magazines: the lowest is used first. */
+static void
+allocated_in_turn_lies_in_turn(void **state)
+{
+	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
+	size_t n = 20000, n_jumps = 0;
+
+	(void)state;
+	alloc_each(cache, n);
+	for (size_t i = 1; i < n; i++)
+		n_jumps += (char *)objects[i] !=
+			   (char *)objects[i - 1] + OBJECT_BYTES;
+	assert_in_range(n_jumps, 0, n / CAPACITY_MAX / 8);
+	free_each(cache, n);
+	drop_cache(cache);
+}
+
 /* Whoever goes to and fro around a boundary does not go to the depot. */
 static void
 exchange_around_a_boundary_stays_in_the_block(void **state)
@@ -612,6 +629,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(allocated_in_turn_lies_in_turn),
 		cmocka_unit_test(
 			exchange_around_a_boundary_stays_in_the_block),
 		cmocka_unit_test(exchange_of_a_burst_goes_through_the_depot),

@@ -146,7 +146,7 @@ granule_give_units_not_shared_aborts_in_debug_builds(void **state)
 	take_units(1, 1, 0);
 	ending = run_forked(give_foreign_units, state);
 	assert_int_equal(ending.signal, SIGABRT);
-	assert_non_null(strstr(ending.output, "owners[i]")); /* A1 */
+	assert_non_null(strstr(ending.output, "table[i]")); /* A1 */
 #else
 	(void)state;
 	(void)give_foreign_units;

@@ -329,6 +329,130 @@ os_advise_huge_refusal_is_ignored(void **state)
 	KEEPS_ERRNO(cubby__os_advise_huge(base, 4 * MIB, true));
 }
 
+/* ------------------------------- moved pages ----------------------------- */
+
+static void
+fill_pages(char *base, size_t n_pages)
+{
+	for (size_t i = 0; i < n_pages * page_bytes(); i++)
+		base[i] = (char)(1 + i % 101);
+}
+
+static bool
+holds_pages(const char *base, size_t n_pages)
+{
+	for (size_t i = 0; i < n_pages * page_bytes(); i++)
+		if (base[i] != (char)(1 + i % 101))
+			return false;
+	return true;
+}
+
+static bool
+is_zero(const char *base, size_t n_pages)
+{
+	for (size_t i = 0; i < n_pages * page_bytes(); i++)
+		if (base[i] != 0)
+			return false;
+	return true;
+}
+
+/* Not by kernels before 5.7, nor by Valgrind. */
+static bool
+can_move(void)
+{
+	char *from = reserve(page_bytes(), page_bytes());
+	char *to = reserve(page_bytes(), page_bytes());
+	bool can;
+
+	can = mremap(from, page_bytes(), page_bytes(),
+		     MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+		     to) != MAP_FAILED;
+	unmap(from, page_bytes());
+	unmap(to, page_bytes());
+	return can;
+}
+
+/* 7 pages, of which those in the middle are for the move. */
+static char *
+reserve_seven(void)
+{
+	char *base = reserve(7 * page_bytes(), page_bytes());
+
+	commit(base, 7 * page_bytes());
+	base[0] = base[7 * page_bytes() - 1] = 3;
+	return base;
+}
+
+static void
+assert_moves(char *from, char *to, int expected)
+{
+	int err;
+
+	KEEPS_ERRNO(err = cubby__os_move(from + page_bytes(),
+					 to + page_bytes(), 5 * page_bytes()));
+	assert_int_equal(err, expected);
+	for (size_t i = 0; i < 7; i += 6) {
+		size_t last = i / 6 * (page_bytes() - 1);
+
+		assert_int_equal(from[i * page_bytes() + last], 3);
+		assert_int_equal(to[i * page_bytes() + last], 3);
+	}
+}
+
+static void
+os_move_used_pages_are_there_and_zeroes_here(void **state)
+{
+	char *from, *to;
+
+	(void)state;
+	if (!can_move())
+		skip();
+	from = reserve_seven();
+	to = reserve_seven();
+	fill_pages(from + page_bytes(), 5);
+	memset(to + page_bytes(), 9, 5 * page_bytes());
+	assert_moves(from, to, 0);
+	assert_true(holds_pages(to + page_bytes(), 5));
+	assert_true(is_zero(from + page_bytes(), 5));
+	fill_pages(from + page_bytes(), 5); /* they can be used again */
+	unmap(from, 7 * page_bytes());
+	unmap(to, 7 * page_bytes());
+}
+
+static void
+assert_fails_to_move(bool is_unmapped)
+{
+	char *from = reserve_seven(), *to = reserve_seven();
+
+	fill_pages(from + page_bytes(), 5);
+	if (is_unmapped)
+		unmap(to + page_bytes(), 5 * page_bytes());
+	cubby__os_fail_at(1);
+	assert_moves(from, to, -ENOMEM);
+	cubby__os_fail_at(0);
+	assert_true(holds_pages(from + page_bytes(), 5));
+	assert_true(is_mapped(to + page_bytes()));
+	assert_true(is_zero(to + page_bytes(), 5));
+	fill_pages(to + page_bytes(), 5);
+	unmap(from, 7 * page_bytes());
+	unmap(to, 7 * page_bytes());
+}
+
+static void
+os_move_that_fails_leaves_what_was_there(void **state)
+{
+	(void)state;
+	assert_fails_to_move(false);
+}
+
+/* As a kernel does that unmaps before it looks whether it can. */
+static void
+os_move_that_has_unmapped_maps_again(void **state)
+{
+	(void)state;
+	assert_fails_to_move(true);
+}
+
 /* ---------------------------- injected failures -------------------------- */
 
 static int
@@ -351,28 +475,32 @@ call_number(unsigned which, char *committed)
 		return cubby__os_commit(committed, page_bytes());
 	case 4:
 		return cubby__os_populate(committed, page_bytes());
-	default:
+	case 5:
 		err = cubby__os_decommit(committed, page_bytes());
 		if (err == 0)
 			assert_int_equal(mprotect(committed, page_bytes(),
 						  PROT_READ | PROT_WRITE),
 					 0);
 		return err;
+	default:
+		return cubby__os_move(committed, committed + page_bytes(),
+				      page_bytes());
 	}
 	if (err == 0)
 		cubby__os_unmap(base, page_bytes());
 	return err;
 }
 
-#define N_COUNTED_CALLS 6
+#define N_COUNTED_CALLS 7
+#define N_SURE_CALLS 6 /* Valgrind and old kernels move no pages */
 
 static void
 os_fail_at_each_kind_of_call_is_counted(void **state)
 {
-	char *committed = reserve(page_bytes(), page_bytes());
+	char *committed = reserve(2 * page_bytes(), page_bytes());
 
 	(void)state;
-	commit(committed, page_bytes());
+	commit(committed, 2 * page_bytes());
 	committed[0] = 5;
 	for (unsigned which = 0; which < N_COUNTED_CALLS; which++) {
 		uint64_t pages = mapped_pages();
@@ -387,21 +515,20 @@ os_fail_at_each_kind_of_call_is_counted(void **state)
 		assert_int_equal(committed[0], 5);
 	}
 	cubby__os_fail_at(0);
-	unmap(committed, page_bytes());
+	unmap(committed, 2 * page_bytes());
 }
 
 static void
 os_fail_at_n_fails_the_nth_and_all_later(void **state)
 {
-	char *committed = reserve(page_bytes(), page_bytes());
+	char *committed = reserve(2 * page_bytes(), page_bytes());
 
 	(void)state;
-	commit(committed, page_bytes());
+	commit(committed, 2 * page_bytes());
 	for (uint64_t nth = 1; nth <= 12; nth++) {
 		cubby__os_fail_at(nth);
 		for (uint64_t call = 1; call <= 15; call++) {
-			int err = call_number(call % N_COUNTED_CALLS,
-					      committed);
+			int err = call_number(call % N_SURE_CALLS, committed);
 
 			assert_int_equal(err, call >= nth ? -ENOMEM : 0);
 			assert_int_equal(cubby__os_n_calls(), call);
@@ -409,9 +536,9 @@ os_fail_at_n_fails_the_nth_and_all_later(void **state)
 	}
 	cubby__os_fail_at(0);
 	for (unsigned call = 0; call < 20; call++)
-		assert_int_equal(
-			call_number(call % N_COUNTED_CALLS, committed), 0);
-	unmap(committed, page_bytes());
+		assert_int_equal(call_number(call % N_SURE_CALLS, committed),
+				 0);
+	unmap(committed, 2 * page_bytes());
 }
 
 static void
@@ -600,6 +727,9 @@ main(void)
 			os_populate_committed_is_resident_and_unchanged),
 		cmocka_unit_test(os_populate_unmapped_is_enomem),
 		cmocka_unit_test(os_advise_huge_refusal_is_ignored),
+		cmocka_unit_test(os_move_used_pages_are_there_and_zeroes_here),
+		CHILD_TEST(os_move_that_fails_leaves_what_was_there, NULL),
+		CHILD_TEST(os_move_that_has_unmapped_maps_again, NULL),
 		CHILD_TEST(os_fail_at_each_kind_of_call_is_counted, NULL),
 		CHILD_TEST(os_fail_at_n_fails_the_nth_and_all_later, NULL),
 		CHILD_TEST(os_drop_injected_failure_is_not_for_it, NULL),

@@ -8,6 +8,7 @@
 #include "cache.h"
 #include "percpu.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,20 +112,13 @@ counts_of_a_destroyed_cache_leave_its_block_clean(void **state)
 	drop_cache(cache);
 }
 
-/*
- * Of two exchanges the child cannot tell which one was the other thread's: also
- * if as many were counted as this thread has, it counts its depots anew.
- */
+/* @doubts: should the child count its depots anew? */
 static void
-fork_in_the_middle_of_an_exchange_doubts_the_depots(void **state)
+check_fork_in_the_middle(struct cubby_cache *cache, bool doubts)
 {
-	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
 	int status = -1;
 	pid_t child;
 
-	(void)state;
-	if (!is_per_cpu(cache))
-		skip();
 	cubby_free(cache, must_alloc(cache));
 	assert_int_equal(enter(cache, 1), 1);
 	child = fork();
@@ -132,12 +126,38 @@ fork_in_the_middle_of_an_exchange_doubts_the_depots(void **state)
 		bool doubted = cache->front.depot_is_unsure;
 
 		leave(cache, 1);
-		_exit(!doubted || cubby_cache_verify(cache) != 0 ||
+		_exit(doubted != doubts || cubby_cache_verify(cache) != 0 ||
 		      cache->front.depot_is_unsure);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	leave(cache, 1);
+}
+
+static void *
+do_nothing(void *context)
+{
+	return context;
+}
+
+/*
+ * Without other threads the child has all that there was.  Of two exchanges it
+ * cannot tell which one was another thread's: then, also if as many were counted
+ * as this thread has, it counts its depots anew.
+ */
+static void
+fork_in_the_middle_of_an_exchange_doubts_the_depots(void **state)
+{
+	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
+	pthread_t thread;
+
+	(void)state;
+	if (!is_per_cpu(cache))
+		skip();
+	check_fork_in_the_middle(cache, false);
+	assert_int_equal(pthread_create(&thread, NULL, do_nothing, NULL), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	check_fork_in_the_middle(cache, true);
 	drop_cache(cache);
 }
 

@@ -527,6 +527,39 @@ slab_take_quarter_million_slabs_reach_the_next_top_word(void **state)
 	fixture_fini(&f);
 }
 
+/* Of a slab, and each once: what comes after that is another call's. */
+static void
+slab_give_run_ends_at_what_is_not_live(void **state)
+{
+	enum { N_TWO = 2 * 64, FIRST = 7 };
+	static const uint64_t run[] = { 5, 9, FIRST, 9, 6 };
+	static const uint64_t others[] = { 6, 64 + 3, 2 };
+	static uint64_t cells[N_TWO];
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, 1024, 0); /* 64 cells a slab */
+	assert_int_equal(take(&f, N_TWO, cells), N_TWO);
+	assert_int_equal(cubby__slab_give_run(&f.set, ARRAY_SIZE(run), run),
+			 3);
+	assert_int_equal(f.set.n_live, N_TWO - 3);
+	assert_false(cubby__slab_is_live(&f.set, FIRST));
+	assert_true(cubby__slab_is_live(&f.set, 6));
+	assert_int_equal(cubby__slab_give_run(&f.set, 2, run + 3), 0);
+	assert_clean(&f.set);
+	assert_int_equal(
+		cubby__slab_give_run(&f.set, ARRAY_SIZE(others), others), 1);
+	assert_true(cubby__slab_is_live(&f.set, 64 + 3));
+	assert_int_equal(cubby__slab_give_run(&f.set, 2, others + 1), 1);
+	assert_int_equal(cubby__slab_give_run(&f.set, 1, others + 2), 1);
+	assert_int_equal(f.set.n_live, N_TWO - 6);
+	assert_clean(&f.set);
+	assert_int_equal(take(&f, 2, cells), 2);
+	assert_int_equal(cells[0], 2);
+	assert_int_equal(cells[1], 5);
+	fixture_fini(&f);
+}
+
 /* Each kernel call of the way from nothing to 65 slabs fails once. */
 static void
 slab_take_no_memory_gives_fewer_and_recovers(void **state)
@@ -578,6 +611,7 @@ main(void)
 		CHILD_TEST(
 			slab_take_quarter_million_slabs_reach_the_next_top_word,
 			""),
+		cmocka_unit_test(slab_give_run_ends_at_what_is_not_live),
 		CHILD_TEST_IN_ALL(
 			slab_take_no_memory_gives_fewer_and_recovers),
 	};

@@ -332,9 +332,9 @@ LONG := test_narrow test_plants test_check_sequences test_weak_plants
 TESTS := $(strip $(filter $(LONG:%=\%/%.sh),$(TESTS)) \
 	$(filter-out $(LONG:%=\%/%.sh),$(TESTS)))
 
-# stress_soak goes on for half a minute here, a quarter in check-thread; elsewhere
-# for a round.  An hour of it is check-soak.
-check: export CUBBY_SOAK_ROUNDS ?= 7
+# stress_soak goes on for half a minute here; elsewhere for a round.  An hour of it
+# is check-soak.
+check: export CUBBY_SOAK_ROUNDS ?= 3
 
 # The same tests, or the core of them, in other circumstances.
 CORE := unit stress
@@ -394,16 +394,17 @@ check-qemu: export WRAP = $(QEMU)
 check-chunks check-small check-mmcid check-none check-clang check-asan \
 check-tsan check-memcheck: export LEAVE_OUT = test_rcu_limits test_rcu_stall \
 	test_rcu_order test_rcu_fork test_stats_sums stress_stopped
-# The faults that it makes on purpose are errors to memcheck.
-check-memcheck: export LEAVE_OUT += test_sample
-check-clang check-chunks check-small check-none: \
-	export CUBBY_TEST_SCALE ?= 50
-check-asan check-tsan check-mmcid check-watch check-qemu: \
+# The faults that test_sample makes on purpose are errors to memcheck; the others take
+# long there, and have threads that are in stress_threads too, or arithmetic alone.
+check-memcheck: export LEAVE_OUT += test_sample test_bits stress_soak \
+	stress_ownership
+check-tsan: export LEAVE_OUT += test_bits
+check-clang check-chunks check-small: export CUBBY_TEST_SCALE ?= 30
+check-asan check-none check-mmcid check-watch check-qemu: \
 	export CUBBY_TEST_SCALE ?= 20
+check-tsan: export CUBBY_TEST_SCALE ?= 10
 check-memcheck: export CUBBY_TEST_SCALE ?= 3
-$(filter-out check-thread,$(CIRCUMSTANCES:%=check-%)): \
-	export CUBBY_SOAK_ROUNDS ?= 1
-check-thread: export CUBBY_SOAK_ROUNDS ?= 3
+$(CIRCUMSTANCES:%=check-%): export CUBBY_SOAK_ROUNDS ?= 1
 $(CIRCUMSTANCES:%=check-%):
 	+@$(MAKE) --no-print-directory RUN=$(@:check-%=%) $(how) check
 

@@ -11,7 +11,7 @@ pkg-config --exists liburcu || exit 77
 bits=6
 programs='unit/test_narrow stress/stress_canary'
 
-export CUBBY_TEST_SCALE=$((${CUBBY_TEST_SCALE:-100} * 40 / 100))
+export CUBBY_TEST_SCALE=$((${CUBBY_TEST_SCALE:-100} * 20 / 100))
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -399,6 +399,7 @@ check-tsan check-memcheck: export LEAVE_OUT = test_rcu_limits test_rcu_stall \
 check-memcheck: export LEAVE_OUT += test_sample test_bits stress_soak \
 	stress_ownership
 check-tsan: export LEAVE_OUT += test_bits
+check-debug check-thread: export CUBBY_TEST_SCALE ?= 50
 check-clang check-chunks check-small: export CUBBY_TEST_SCALE ?= 30
 check-asan check-none check-mmcid check-watch check-qemu: \
 	export CUBBY_TEST_SCALE ?= 20

@@ -344,13 +344,16 @@ fill_from_slabs(struct cubby_cache *cache, uint32_t number, uint32_t n,
 	struct magazine *it = magazine(number);
 	void **objects = magazine_cells(it);
 	uint64_t cells[MAGAZINE_CAPACITY_MAX];
+	struct region_piece piece = { 0 };
 	enum slab_refusal why;
 
 	n = (uint32_t)cubby__slab_take(&cache->slabs, min_u64(n, it->capacity),
 				       cells, &why);
-	for (uint32_t i = 0; i < n; i++)
-		objects[n - 1 - i] = region_object(&cache->region,
-						   cells[(i + turn) % n]);
+	/* Behind the last one comes the first: no division for each. */
+	turn = n != 0 ? turn % n : 0;
+	for (uint32_t i = 0; i < n; i++, turn = turn + 1 < n ? turn + 1 : 0)
+		objects[n - 1 - i] = region_object_near(&cache->region, &piece,
+							cells[turn]);
 	magazine_set_count(it, n);
 	return n;
 }
@@ -570,6 +573,28 @@ sweep(struct cubby_cache *cache, struct faults *faults)
 	cubby__quiesce_sweep_locked(cache, STRIPES_PER_VISIT, faults);
 }
 
+/*
+ * Where the cache only frees, what comes next would go as well: make room for some of
+ * it, and visit less often.
+ */
+static uint32_t
+flush_young(struct cubby_cache *cache, struct faults *faults)
+{
+	struct front *front = &cache->front;
+	int64_t room_at = (int64_t)cubby__depot_bound(front) / 2;
+	uint32_t number, n = 0;
+
+	for (unsigned i = 0; i < MAGAZINES_PER_VISIT && front->only_frees &&
+			     cubby__depot_n_cells(front) > room_at;
+	     i++) {
+		number = cubby__depot_get(front);
+		if (number == 0)
+			break;
+		n += cubby__merge_flush(cache, number, faults);
+	}
+	return n;
+}
+
 /* One visit: up to four magazines, two and two. */
 static void
 flush_locked(struct cubby_cache *cache, sigset_t *saved, struct faults *faults)
@@ -594,6 +619,7 @@ flush_locked(struct cubby_cache *cache, sigset_t *saved, struct faults *faults)
 		if (kept != 0)
 			push_aged(front, kept);
 	}
+	n_flushed += flush_young(cache, faults);
 	sweep(cache, faults);
 	if (cache->n_walks == 0)
 		cubby__slab_thin_others(&cache->slabs, THINNED_PER_VISIT);

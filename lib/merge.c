@@ -70,9 +70,11 @@ load(struct cubby_cache *cache, uint32_t number, uint32_t n,
 {
 	struct magazine *it = magazine(number);
 	void **objects = magazine_cells(it);
+	struct region_piece piece = { 0 };
 
 	for (uint32_t i = 0; i < n; i++)
-		objects[n - 1 - i] = region_object(&cache->region, cells[i]);
+		objects[n - 1 - i] = region_object_near(&cache->region, &piece,
+							cells[i]);
 	magazine_set_count(it, n);
 }
 
@@ -132,8 +134,9 @@ are_apart(const struct cubby_cache *cache, uint32_t first, uint32_t second,
 	       magazine(*ret_low)->count >= magazine(*ret_high)->count / 2;
 }
 
-static uint32_t
-flush_whole(struct cubby_cache *cache, uint32_t number, struct faults *faults)
+uint32_t
+cubby__merge_flush(struct cubby_cache *cache, uint32_t number,
+		   struct faults *faults)
 {
 	uint64_t cells[MAGAZINE_CAPACITY_MAX];
 	uint32_t n = unload(cache, number, cells, faults);
@@ -152,7 +155,7 @@ cubby__merge(struct cubby_cache *cache, uint32_t first, uint32_t second,
 
 	if (are_apart(cache, first, second, &low, &high)) {
 		*ret_kept = low;
-		return flush_whole(cache, high, faults);
+		return cubby__merge_flush(cache, high, faults);
 	}
 	n = unload(cache, first, cells, faults);
 	if (second != 0)

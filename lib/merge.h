@@ -20,4 +20,8 @@ uint32_t cubby__merge(struct cubby_cache *cache, uint32_t first,
 		      uint32_t second, uint32_t *ret_kept,
 		      struct faults *faults);
 
+/* Give all of one back; it is empty then, and among the empty ones. */
+uint32_t cubby__merge_flush(struct cubby_cache *cache, uint32_t number,
+			    struct faults *faults);
+
 #endif /* CUBBY__MERGE_H */

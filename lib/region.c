@@ -432,22 +432,16 @@ cubby__region_find_piece(const struct region *region, const void *address,
 	struct granule_owner owner;
 
 	if (in_range(region, address)) {
-		*ret_piece = (struct region_piece){ (uintptr_t)region->base,
-						    region->range_bytes, 0,
-						    region->range_cells };
+		*ret_piece = region_piece_of(region, 0);
 		return true;
 	}
 	if (!cubby__granule_find(address, &owner) || owner.id != region->id ||
 	    owner.ordinal >=
 		    __atomic_load_n(&region->n_chunks, __ATOMIC_ACQUIRE))
 		return false;
-	*ret_piece = (struct region_piece){
-		(uintptr_t)region_chunk(region, owner.ordinal),
-		region->chunk_bytes,
-		region->range_cells +
-			((uint64_t)owner.ordinal << region->chunk_shift),
-		(uint64_t)1 << region->chunk_shift
-	};
+	*ret_piece = region_piece_of(region, region->range_cells +
+						     ((uint64_t)owner.ordinal
+						      << region->chunk_shift));
 	return true;
 }
 

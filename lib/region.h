@@ -203,6 +203,37 @@ region_find_near(const struct region *region, struct region_piece *piece,
 				       region->geometry.prefix_bytes;
 }
 
+/* The piece that a cell is in. */
+static inline struct region_piece
+region_piece_of(const struct region *region, uint64_t cell)
+{
+	uint64_t chunk;
+
+	if (likely(cell < region->range_cells))
+		return (struct region_piece){ (uintptr_t)region->base,
+					      region->range_bytes, 0,
+					      region->range_cells };
+	chunk = (cell - region->range_cells) >> region->chunk_shift;
+	return (struct region_piece){ (uintptr_t)region_chunk(region, chunk),
+				      region->chunk_bytes,
+				      region->range_cells +
+					      (chunk << region->chunk_shift),
+				      (uint64_t)1 << region->chunk_shift };
+}
+
+/* As region_object(), for cells that often lie in the piece of the last one. */
+static inline void *
+region_object_near(const struct region *region, struct region_piece *piece,
+		   uint64_t cell)
+{
+	if (unlikely(cell - piece->first_cell >= piece->n_cells))
+		*piece = region_piece_of(region, cell);
+	return (void *)(piece->start +
+			geometry_offset_bytes(&region->geometry,
+					      cell - piece->first_cell) +
+			region->geometry.prefix_bytes);
+}
+
 /* The first cell behind the piece, range or chunk, that `cell` is in. */
 static inline uint64_t
 region_piece_end(const struct region *region, uint64_t cell)

@@ -422,17 +422,16 @@ take_from(struct slab_set *set, uint64_t number, size_t n, uint64_t *cells)
 
 	n = min_u64(n, (uint64_t)slab->n_cells - slab->n_live);
 	while (n_taken < n) {
-		uint64_t *word = &slab->live[slab->first_word];
-		unsigned bit;
+		uint64_t word_first = first +
+				      slab->first_word * SLAB_BITS_PER_WORD;
+		uint64_t free = ~slab->live[slab->first_word];
 
-		if (*word == UINT64_MAX) {
+		/* As few stores as words: the next load would wait for each. */
+		for (; free != 0 && n_taken < n; free &= free - 1)
+			cells[n_taken++] = word_first + bit_lowest(free);
+		slab->live[slab->first_word] = ~free;
+		if (free == 0 && n_taken < n)
 			slab->first_word++;
-			continue;
-		}
-		bit = bit_lowest(~*word);
-		*word |= (uint64_t)1 << bit;
-		cells[n_taken++] = first +
-				   slab->first_word * SLAB_BITS_PER_WORD + bit;
 	}
 	slab->n_live = (uint16_t)(slab->n_live + n);
 	if (slab->flags != 0 && slab->n_live * 4 > slab->n_cells * 3)
@@ -566,21 +565,32 @@ cubby__slab_give_run(struct slab_set *set, size_t n, const uint64_t *cells)
 	unsigned shift = set->region->geometry.slab_shift;
 	uint64_t number = cells[0] >> shift;
 	struct slab *slab = slab_record(set, number);
+	uint64_t *word = NULL,
+		 live = 0; /* the word of the last cell, as it is now */
+	uint64_t lowest = slab->first_word;
 	size_t n_given;
 
 	for (n_given = 0; n_given < n; n_given++) {
 		uint64_t i = cells[n_given] - (number << shift);
-		uint64_t *word = &slab->live[i / SLAB_BITS_PER_WORD];
 		uint64_t bit = (uint64_t)1 << (i % SLAB_BITS_PER_WORD);
 
-		if (i >> shift != 0 || (*word & bit) == 0)
+		if (i >> shift != 0)
 			break;
-		*word &= ~bit;
-		slab->first_word = (uint8_t)min_u64(slab->first_word,
-						    i / SLAB_BITS_PER_WORD);
+		if (word != &slab->live[i / SLAB_BITS_PER_WORD]) {
+			if (word != NULL)
+				*word = live;
+			word = &slab->live[i / SLAB_BITS_PER_WORD];
+			live = *word;
+			lowest = min_u64(lowest, i / SLAB_BITS_PER_WORD);
+		}
+		if ((live & bit) == 0)
+			break;
+		live &= ~bit;
 	}
 	if (n_given == 0)
 		return 0;
+	*word = live;
+	slab->first_word = (uint8_t)lowest;
 	slab->n_live = (uint16_t)(slab->n_live - n_given);
 	set->n_live -= n_given;
 	move_to_lane(set, number, slab_lane_by_count(slab));

@@ -330,10 +330,32 @@ bound_of_a_flow_between_threads_stays(void **state)
 	drop_cache(cache);
 }
 
+/* Where the cache only frees, a visit brings back four magazines, not two. */
+static void
+free_only_visits_seldom(void **state)
+{
+	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
+	uint64_t before, capacity;
+
+	(void)state;
+	alloc_each(cache, N_MAX);
+	capacity = cache->front.capacity_max;
+	before = stats_of(cache).n_flushes;
+	/* Not to the end: few cells in use have small magazines. */
+	free_each(cache, N_MAX / 2);
+	assert_in_range(stats_of(cache).n_flushes - before, 1,
+			N_MAX / 2 / (3 * capacity));
+	for (size_t i = N_MAX / 2; i < N_MAX; i++)
+		cubby_free(cache, objects[i]);
+	assert_int_equal(stats_of(cache).n_live, 0);
+	drop_cache(cache);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(free_only_visits_seldom),
 		cmocka_unit_test(free_only_sweeps_what_idle_threads_hold),
 		cmocka_unit_test(
 			bound_halves_after_many_frees_without_a_refill),

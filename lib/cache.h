@@ -112,7 +112,7 @@ struct front {
 	uint64_t bound_min, bound_start, bound_max; /* cells; constant */
 	uint64_t bound_usual; /* the bound, but while the cache only frees */
 	uint32_t aged_first, aged_last; /* magazines, linked by next */
-	uint32_t preparing;             /* those whose cells init is run on */
+	uint32_t preparing; /* in hand while the lock is let go: init, pages */
 	uint32_t n_reserves;
 	struct cubby_reserve *reserves;
 	uint64_t flushed_at_ms; /* the last flush for want of room; 0: none */
@@ -467,7 +467,8 @@ void cubby__depot_put(struct front *front, uint32_t number);
 uint32_t cubby__depot_get(struct front *front);
 
 /*
- * Under the lock, which is let go around init: up to MAGAZINES_PER_VISIT
+ * Under the lock, which is let go around init, and while the kernel is asked for
+ * pages of a cache that grows: up to MAGAZINES_PER_VISIT
  * magazines with cells, the lowest first: 0; -EAGAIN: there are none, go the
  * direct way; -ENOMEM: init refused.
  */

@@ -9,7 +9,8 @@
  * aged ones under the slab lock.
  *
  * Refill (slab lock): a few magazines are filled with the lowest free cells,
- * aged magazines first; one is loaded, the others go to the depot.
+ * aged magazines first; one is loaded, the others go to the depot.  Fresh pages are
+ * asked for in one call where a cache grows, and is large beside a batch.
  *
  * Flush (slab lock): when the depot holds more than its bound, two magazines
  * are merged; the low half of their cells is kept, as an aged magazine, and
@@ -58,6 +59,10 @@
 
 #define BATCH_START 16
 #define BATCH_MIN 8
+
+/* Of a batch for which fresh pages are asked for in one call, and of all in use. */
+#define POPULATE_BYTES_MIN (24 * KIB)
+#define POPULATE_SHARE 16
 
 /* A cache begins with no more than lies on a page, or with two. */
 #define BATCH_START_BYTES 4096
@@ -370,14 +375,16 @@ batch_now(const struct cubby_cache *cache)
 	return (uint32_t)min_u64(cache->front.batch, max_u64(n_left / 8, 1));
 }
 
-/* Magazines with cells, aged ones first: how many. */
+/* Magazines with cells, aged ones first: how many.  *ret_fresh: of fresh pages. */
 static unsigned
-gather(struct cubby_cache *cache, uint32_t *numbers)
+gather(struct cubby_cache *cache, uint32_t *numbers, bool *ret_fresh)
 {
 	struct front *front = &cache->front;
+	uint64_t n_opened = cache->slabs.n_opened;
 	unsigned n = 0;
 	uint32_t left, capacity, turn;
 
+	*ret_fresh = false;
 	while (n < MAGAZINES_PER_VISIT && (numbers[n] = pop_aged(front)) != 0)
 		n++;
 	if (n != 0)
@@ -408,6 +415,7 @@ gather(struct cubby_cache *cache, uint32_t *numbers)
 		left -= n_filled;
 		numbers[n++] = number;
 	}
+	*ret_fresh = cache->slabs.n_opened != n_opened;
 	return n;
 }
 
@@ -496,6 +504,17 @@ unlink_preparing(struct front *front, unsigned n, const uint32_t *numbers)
 	front->preparing = kept;
 }
 
+/* These are this thread's while it lets the lock go (F5). */
+static void
+link_preparing(struct front *front, unsigned n, const uint32_t *numbers)
+{
+	for (unsigned i = 0; i < n; i++) {
+		magazine_set_next(numbers[i], front->preparing);
+		magazine(numbers[i])->preparing = cubby__stripe_self();
+		front->preparing = numbers[i];
+	}
+}
+
 /*
  * See to it that all cells of these magazines are initialised.  While the lock
  * is let go they are in the list `preparing` (F5).  What is refused goes back,
@@ -510,11 +529,7 @@ prepare(struct cubby_cache *cache, unsigned n, uint32_t *numbers,
 	unsigned n_good = 0;
 	bool refused = false;
 
-	for (unsigned i = 0; i < n; i++) {
-		magazine_set_next(numbers[i], front->preparing);
-		magazine(numbers[i])->preparing = cubby__stripe_self();
-		front->preparing = numbers[i];
-	}
+	link_preparing(front, n, numbers);
 	cubby__lock_release(&cache->lock, saved);
 	for (unsigned i = 0; i < n; i++) {
 		left[i] = refused ? magazine(numbers[i])->count :
@@ -533,13 +548,67 @@ prepare(struct cubby_cache *cache, unsigned n, uint32_t *numbers,
 	return n_good;
 }
 
+/*
+ * Would one call for many pages be of use?  Not near a limit, nor in a small batch;
+ * and what may lie idle then is little of what is in use.
+ */
+static bool
+is_worth_populating(const struct cubby_cache *cache)
+{
+	const struct region *region = &cache->region;
+	uint64_t batch = cache->front.batch;
+
+	return batch * region->geometry.cell_bytes >= POPULATE_BYTES_MIN &&
+	       batch * POPULATE_SHARE <= cache->slabs.n_live &&
+	       !cache->slabs.max_is_limit && !region->passes &&
+	       !region->want_huge_pages && cache->sample == NULL;
+}
+
+/*
+ * A page fault for each page of what a cache that grows is going to use costs more
+ * than one call for all of them: up to the end of the slab, of which the next refill
+ * has the rest.  It is made without the lock; signals stay blocked, so that no handler
+ * sees what is in hand, and what is in hand keeps the slabs.
+ */
+static void
+populate(struct cubby_cache *cache, unsigned n, const uint32_t *numbers)
+{
+	uint64_t slab_bytes = geometry_slab_bytes(&cache->region.geometry);
+	uintptr_t lowest = UINTPTR_MAX, highest = 0, end;
+	uint64_t n_cells = 0, cell;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct magazine *it = magazine(numbers[i]);
+		void *const *objects = magazine_cells(magazine(numbers[i]));
+
+		/* The lowest on top, or nearly. */
+		lowest = min_u64(lowest, (uintptr_t)objects[it->count - 1]);
+		highest = max_u64(highest, (uintptr_t)objects[0]);
+		n_cells += it->count;
+	}
+	cubby__region_find(&cache->region, (void *)highest, &cell);
+	end = slab_end(&cache->slabs,
+		       cell >> cache->region.geometry.slab_shift);
+	if (end - lowest >
+	    n_cells * cache->region.geometry.cell_bytes + 2 * slab_bytes)
+		return; /* in several pieces of the region */
+	link_preparing(&cache->front, n, numbers);
+	cubby__lock_release_nested(&cache->lock);
+	cubby__os_populate_soon((void *)lowest, end - lowest);
+	cubby__lock_acquire_nested(&cache->lock);
+	unlink_preparing(&cache->front, n, numbers);
+}
+
 int
 cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,
 		    unsigned *ret_n, sigset_t *saved)
 {
-	unsigned n_filled = gather(cache, numbers);
+	bool is_fresh;
+	unsigned n_filled = gather(cache, numbers, &is_fresh);
 	unsigned n = n_filled;
 
+	if (n != 0 && is_fresh && is_worth_populating(cache))
+		populate(cache, n, numbers);
 	for (unsigned i = 0; i < n_filled; i++)
 		if (needs_init(cache, numbers[i])) {
 			n = prepare(cache, n_filled, numbers, saved);

@@ -297,6 +297,23 @@ cubby__os_populate(void *base, size_t bytes)
 	return err;
 }
 
+void
+cubby__os_populate_soon(void *base, size_t bytes)
+{
+	static bool is_unknown; /* before Linux 5.14 */
+	uintptr_t start = align_down((uintptr_t)base, cubby__os_page_bytes());
+	uintptr_t end = align_up((uintptr_t)base + bytes,
+				 cubby__os_page_bytes());
+	int saved = errno;
+
+	if (__atomic_load_n(&is_unknown, __ATOMIC_RELAXED))
+		return;
+	if (madvise((void *)start, end - start, MADV_POPULATE_WRITE) != 0 &&
+	    errno == EINVAL)
+		__atomic_store_n(&is_unknown, true, __ATOMIC_RELAXED);
+	errno = saved;
+}
+
 uint64_t
 cubby__os_resident_bytes(void *base, size_t bytes)
 {

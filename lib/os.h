@@ -75,6 +75,12 @@ int cubby__os_move(void *from, void *to, size_t bytes);
 /* Populate committed pages now: 0 or -ENOMEM. */
 int cubby__os_populate(void *base, size_t bytes);
 
+/*
+ * The same of pages that are going to be written soon, if it can be had in one call.
+ * Nothing that is in them changes.
+ */
+void cubby__os_populate_soon(void *base, size_t bytes);
+
 /* Bytes of the pages that overlap [base, base + bytes) and are in memory. */
 uint64_t cubby__os_resident_bytes(void *base, size_t bytes);
 

@@ -94,21 +94,6 @@ move_to_lane(struct slab_set *set, uint64_t number, enum slab_lane lane)
 
 /* ---------------------------- addresses and pages ------------------------ */
 
-static uintptr_t
-slab_start(const struct slab_set *set, uint64_t number)
-{
-	return (uintptr_t)region_cell(set->region,
-				      slab_first_cell(set, number));
-}
-
-static uintptr_t
-slab_end(const struct slab_set *set, uint64_t number)
-{
-	return slab_start(set, number) +
-	       (uint64_t)slab_record(set, number)->n_cells *
-		       set->region->geometry.cell_bytes;
-}
-
 /* Does slab `number` begin where the one before it ends? */
 static bool
 follows(const struct slab_set *set, uint64_t number)

@@ -212,6 +212,20 @@ slab_record(const struct slab_set *set, uint64_t slab)
 	return (struct slab *)(set->records.base + slab * set->record_bytes);
 }
 
+static inline uintptr_t
+slab_start(const struct slab_set *set, uint64_t slab)
+{
+	return (uintptr_t)region_cell(set->region, slab_first_cell(set, slab));
+}
+
+static inline uintptr_t
+slab_end(const struct slab_set *set, uint64_t slab)
+{
+	return slab_start(set, slab) +
+	       (uint64_t)slab_record(set, slab)->n_cells *
+		       set->region->geometry.cell_bytes;
+}
+
 static inline uint64_t
 slab_words(const struct slab_set *set)
 {

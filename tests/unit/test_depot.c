@@ -351,10 +351,58 @@ free_only_visits_seldom(void **state)
 	drop_cache(cache);
 }
 
+/* How many of the pages of the first n objects are resident, in percent. */
+static unsigned
+percent_resident(size_t n)
+{
+	const size_t step = 4096 / OBJECT_BYTES;
+	size_t n_pages = 0, n_resident = 0;
+
+	for (size_t i = 0; i < n; i += step, n_pages++)
+		n_resident += cubby__os_resident_bytes(objects[i], 1) != 0;
+	return (unsigned)(100 * n_resident / n_pages);
+}
+
+static bool
+kernel_populates(void)
+{
+	void *page;
+	bool does;
+
+	assert_ok(cubby__os_map(4096, &page));
+	cubby__os_populate_soon(page, 4096);
+	does = cubby__os_resident_bytes(page, 1) != 0;
+	cubby__os_unmap(page, 4096);
+	return does;
+}
+
+/* Nobody writes to these objects; only a cache with many has pages for them. */
+static void
+growth_asks_for_pages_by_batches(void **state)
+{
+	struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
+
+	(void)state;
+	if (!kernel_populates() || cache->front.block == 0) {
+		drop_cache(cache);
+		skip();
+	}
+	alloc_each(cache, 1000);
+	assert_true(percent_resident(1000) <= 10);
+	free_each(cache, 1000);
+	assert_ok(cubby_cache_destroy(cache));
+	cache = make_cache(OBJECT_BYTES, NULL);
+	alloc_each(cache, N_MAX);
+	assert_true(percent_resident(N_MAX) >= 75);
+	free_each(cache, N_MAX);
+	drop_cache(cache);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(growth_asks_for_pages_by_batches),
 		cmocka_unit_test(free_only_visits_seldom),
 		cmocka_unit_test(free_only_sweeps_what_idle_threads_hold),
 		cmocka_unit_test(

@@ -60,7 +60,7 @@
 #define BATCH_START 16
 #define BATCH_MIN 8
 
-/* Of a batch for which fresh pages are asked for in one call, and of all in use. */
+/* Of a batch where fresh slabs' pages are asked for in one call; and a slab of all. */
 #define POPULATE_BYTES_MIN (24 * KIB)
 #define POPULATE_SHARE 16
 
@@ -315,7 +315,10 @@ cubby__depot_note_peak(struct cubby_cache *cache)
 {
 	int64_t n_depot = cubby__depot_n_cells(&cache->front);
 	int64_t n_live = (int64_t)cache->slabs.n_live - n_depot;
+	uint64_t n_preparing = 0;
 
+	cubby__magazine_count_list(cache->front.preparing, &n_preparing);
+	n_live -= (int64_t)n_preparing;
 	if (n_live > 0)
 		cache->front.n_live_peak = max_u64(cache->front.n_live_peak,
 						   (uint64_t)n_live);
@@ -549,52 +552,50 @@ prepare(struct cubby_cache *cache, unsigned n, uint32_t *numbers,
 }
 
 /*
- * Would one call for many pages be of use?  Not near a limit, nor in a small batch;
- * and what may lie idle then is little of what is in use.
+ * Would one call for the pages of a fresh slab be of use?  Not in small batches; not
+ * for objects of which some pages may never be used, nor where what may lie idle is
+ * more than little beside what is in use, or others are about it; nor near a limit.
  */
 static bool
 is_worth_populating(const struct cubby_cache *cache)
 {
-	const struct region *region = &cache->region;
+	const struct geometry *geometry = &cache->region.geometry;
 	uint64_t batch = cache->front.batch;
+	uint64_t most = max_u64(batch, geometry_slab_cells(geometry));
 
-	return batch * region->geometry.cell_bytes >= POPULATE_BYTES_MIN &&
-	       batch * POPULATE_SHARE <= cache->slabs.n_live &&
-	       !cache->slabs.max_is_limit && !region->passes &&
-	       !region->want_huge_pages && cache->sample == NULL;
+	return batch * geometry->cell_bytes >= POPULATE_BYTES_MIN &&
+	       geometry->cell_bytes <= cubby__os_page_bytes() &&
+	       most * POPULATE_SHARE <= cache->slabs.n_live &&
+	       cache->front.preparing == 0 && !cache->slabs.max_is_limit &&
+	       !cache->region.passes && !cache->region.want_huge_pages &&
+	       cache->sample == NULL;
 }
 
 /*
  * A page fault for each page of what a cache that grows is going to use costs more
- * than one call for all of them: up to the end of the slab, of which the next refill
- * has the rest.  It is made without the lock; signals stay blocked, so that no handler
- * sees what is in hand, and what is in hand keeps the slabs.
+ * than one call for all of them: for the slab that was opened last, of which the next
+ * refill has the rest.  The cell that was taken last is in it, and nothing else that
+ * lives.  The call is made without the lock; what is in hand keeps the slab, and
+ * signals stay blocked, so that no handler sees that.
  */
 static void
 populate(struct cubby_cache *cache, unsigned n, const uint32_t *numbers)
 {
-	uint64_t slab_bytes = geometry_slab_bytes(&cache->region.geometry);
-	uintptr_t lowest = UINTPTR_MAX, highest = 0, end;
-	uint64_t n_cells = 0, cell;
+	void *const *objects = magazine_cells(magazine(numbers[n - 1]));
+	uint64_t cell, slab;
+	uintptr_t start, end;
 
-	for (unsigned i = 0; i < n; i++) {
-		const struct magazine *it = magazine(numbers[i]);
-		void *const *objects = magazine_cells(magazine(numbers[i]));
-
-		/* The lowest on top, or nearly. */
-		lowest = min_u64(lowest, (uintptr_t)objects[it->count - 1]);
-		highest = max_u64(highest, (uintptr_t)objects[0]);
-		n_cells += it->count;
-	}
-	cubby__region_find(&cache->region, (void *)highest, &cell);
-	end = slab_end(&cache->slabs,
-		       cell >> cache->region.geometry.slab_shift);
-	if (end - lowest >
-	    n_cells * cache->region.geometry.cell_bytes + 2 * slab_bytes)
-		return; /* in several pieces of the region */
+	cubby__region_find(&cache->region, objects[0], &cell);
+	slab = cell >> cache->region.geometry.slab_shift;
+	start = align_up(slab_start(&cache->slabs, slab),
+			 cubby__os_page_bytes());
+	end = align_down(slab_end(&cache->slabs, slab),
+			 cubby__os_page_bytes());
+	if (end <= start)
+		return;
 	link_preparing(&cache->front, n, numbers);
 	cubby__lock_release_nested(&cache->lock);
-	cubby__os_populate_soon((void *)lowest, end - lowest);
+	cubby__os_populate_soon((void *)start, end - start);
 	cubby__lock_acquire_nested(&cache->lock);
 	unlink_preparing(&cache->front, n, numbers);
 }
@@ -664,7 +665,7 @@ flush_young(struct cubby_cache *cache, struct faults *faults)
 	return n;
 }
 
-/* One visit: up to four magazines, two and two. */
+/* One visit: up to four magazines, two and two, and others where it only frees. */
 static void
 flush_locked(struct cubby_cache *cache, sigset_t *saved, struct faults *faults)
 {

@@ -301,15 +301,13 @@ void
 cubby__os_populate_soon(void *base, size_t bytes)
 {
 	static bool is_unknown; /* before Linux 5.14 */
-	uintptr_t start = align_down((uintptr_t)base, cubby__os_page_bytes());
-	uintptr_t end = align_up((uintptr_t)base + bytes,
-				 cubby__os_page_bytes());
 	int saved = errno;
 
 	if (__atomic_load_n(&is_unknown, __ATOMIC_RELAXED))
 		return;
-	if (madvise((void *)start, end - start, MADV_POPULATE_WRITE) != 0 &&
-	    errno == EINVAL)
+	/* EINVAL says, too, that pages may not be written; of none, not that. */
+	if (madvise(base, bytes, MADV_POPULATE_WRITE) != 0 &&
+	    errno == EINVAL && madvise(base, 0, MADV_POPULATE_WRITE) != 0)
 		__atomic_store_n(&is_unknown, true, __ATOMIC_RELAXED);
 	errno = saved;
 }

@@ -76,8 +76,8 @@ int cubby__os_move(void *from, void *to, size_t bytes);
 int cubby__os_populate(void *base, size_t bytes);
 
 /*
- * The same of pages that are going to be written soon, if it can be had in one call.
- * Nothing that is in them changes.
+ * The same of whole pages that are going to be written soon, if it can be had in one
+ * call.  Nothing that is in them changes.
  */
 void cubby__os_populate_soon(void *base, size_t bytes);
 

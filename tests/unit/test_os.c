@@ -317,6 +317,30 @@ os_populate_unmapped_is_enomem(void **state)
 	assert_int_equal(err, -ENOMEM);
 }
 
+/* Pages that may not be written are refused as an unknown call is. */
+static void
+os_populate_soon_goes_on_after_a_refusal(void **state)
+{
+	char *base = reserve(3 * page_bytes(), page_bytes());
+
+	(void)state;
+	commit(base, 2 * page_bytes());
+	base[0] = 9;
+	cubby__os_populate_soon(base + page_bytes(), page_bytes());
+	if (!is_resident(base + page_bytes())) { /* before Linux 5.14 */
+		unmap(base, 3 * page_bytes());
+		skip();
+	}
+	KEEPS_ERRNO(cubby__os_populate_soon(base, 3 * page_bytes()));
+	assert_false(is_resident(base + 2 * page_bytes()));
+	assert_int_equal(base[0], 9);
+	commit(base + 2 * page_bytes(), page_bytes());
+	KEEPS_ERRNO(cubby__os_populate_soon(base, 3 * page_bytes()));
+	assert_true(is_resident(base + 2 * page_bytes()));
+	assert_int_equal(base[0], 9);
+	unmap(base, 3 * page_bytes());
+}
+
 static void
 os_advise_huge_refusal_is_ignored(void **state)
 {
@@ -726,6 +750,7 @@ main(void)
 		cmocka_unit_test(
 			os_populate_committed_is_resident_and_unchanged),
 		cmocka_unit_test(os_populate_unmapped_is_enomem),
+		cmocka_unit_test(os_populate_soon_goes_on_after_a_refusal),
 		cmocka_unit_test(os_advise_huge_refusal_is_ignored),
 		cmocka_unit_test(os_move_used_pages_are_there_and_zeroes_here),
 		CHILD_TEST(os_move_that_fails_leaves_what_was_there, NULL),

@@ -468,9 +468,8 @@ uint32_t cubby__depot_get(struct front *front);
 
 /*
  * Under the lock, which is let go around init, and while the kernel is asked for
- * pages of a cache that grows: up to MAGAZINES_PER_VISIT
- * magazines with cells, the lowest first: 0; -EAGAIN: there are none, go the
- * direct way; -ENOMEM: init refused.
+ * pages of a cache that grows: up to MAGAZINES_PER_VISIT magazines with cells, the
+ * lowest first: 0; -EAGAIN: there are none, go the direct way; -ENOMEM: init refused.
  */
 #define MAGAZINES_PER_VISIT 4
 int cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,

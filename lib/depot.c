@@ -60,7 +60,7 @@
 #define BATCH_START 16
 #define BATCH_MIN 8
 
-/* Of a batch where fresh slabs' pages are asked for in one call; and a slab of all. */
+/* Least batch where fresh slabs are populated; and least slabs of cells in use. */
 #define POPULATE_BYTES_MIN (24 * KIB)
 #define POPULATE_SHARE 16
 
@@ -378,7 +378,7 @@ batch_now(const struct cubby_cache *cache)
 	return (uint32_t)min_u64(cache->front.batch, max_u64(n_left / 8, 1));
 }
 
-/* Magazines with cells, aged ones first: how many.  *ret_fresh: of fresh pages. */
+/* Magazines with cells, aged ones first: how many.  *ret_fresh: of a fresh slab. */
 static unsigned
 gather(struct cubby_cache *cache, uint32_t *numbers, bool *ret_fresh)
 {

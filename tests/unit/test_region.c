@@ -269,6 +269,7 @@ region_open_slab_past_the_range_goes_on_in_chunks(void **state)
 	for (size_t i = 2; i < ARRAY_SIZE(shapes); i++) {
 		struct region region;
 		uint64_t slab_cells, chunk_cells, n_slabs, end;
+		struct region_piece piece = { 0 };
 
 		init(&region, shapes[i], 0);
 		slab_cells = geometry_slab_cells(&region.geometry);
@@ -286,7 +287,12 @@ region_open_slab_past_the_range_goes_on_in_chunks(void **state)
 		for (uint64_t cell = 0; cell < end; cell += 1 + end / 2000) {
 			assert_found(&region, cell);
 			*(char *)region_object(&region, cell) = 1; /* R2 */
+			assert_ptr_equal(region_object_near(&region, &piece,
+							    cell),
+					 region_object(&region, cell));
 		}
+		assert_ptr_equal(region_object_near(&region, &piece, 0),
+				 region_object(&region, 0));
 		assert_found(&region, region.range_cells - 1);
 		assert_found(&region, region.range_cells);
 		assert_found(&region, region.range_cells + chunk_cells - 1);

@@ -529,6 +529,30 @@ slab_take_quarter_million_slabs_reach_the_next_top_word(void **state)
 	fixture_fini(&f);
 }
 
+/* In any order, from one word to another and back: the lowest are the next. */
+static void
+slab_give_run_goes_from_word_to_word(void **state)
+{
+	enum { N = 1024 }; /* a slab of 16 words */
+	static const uint64_t run[] = { 900, 70, 901, 3, 130, 71, 2, 902 };
+	static const uint64_t order[] = { 2, 3, 70, 71, 130, 900, 901, 902 };
+	static uint64_t cells[N];
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f, 64, 0);
+	assert_int_equal(take(&f, N, cells), N);
+	assert_int_equal(cubby__slab_give_run(&f.set, ARRAY_SIZE(run), run),
+			 ARRAY_SIZE(run));
+	assert_clean(&f.set);
+	for (size_t i = 0; i < ARRAY_SIZE(run); i++)
+		assert_false(cubby__slab_is_live(&f.set, run[i]));
+	assert_int_equal(take(&f, ARRAY_SIZE(run), cells), ARRAY_SIZE(run));
+	assert_memory_equal(cells, order, sizeof(order));
+	assert_clean(&f.set);
+	fixture_fini(&f);
+}
+
 /* Of a slab, and each once: what comes after that is another call's. */
 static void
 slab_give_run_ends_at_what_is_not_live(void **state)
@@ -613,6 +637,7 @@ main(void)
 		CHILD_TEST(
 			slab_take_quarter_million_slabs_reach_the_next_top_word,
 			""),
+		cmocka_unit_test(slab_give_run_goes_from_word_to_word),
 		cmocka_unit_test(slab_give_run_ends_at_what_is_not_live),
 		CHILD_TEST_IN_ALL(
 			slab_take_no_memory_gives_fewer_and_recovers),

@@ -7,7 +7,7 @@
 
 #include "cache.h"
 
-#include "cache.h"
+#include <limits.h>
 
 #define TRUCK_SLOTS(SLOT)                                                     \
 	SLOT(char[12], truck_id, "for example TRK-1001")                      \
@@ -412,14 +412,18 @@ create_and_destroy(size_t n)
 static void
 destroy_5000_caches_do_not_grow_memory(void **state)
 {
-	long before;
+	long before, grown = LONG_MAX;
 
 	(void)state;
 	create_and_destroy(1500); /* until descriptors are reused */
-	before = resident_pages();
-	create_and_destroy(scaled(5000));
+	/* A leak is in each round; what a sanitizer takes for itself, in one. */
+	for (int i = 0; i < 4 && grown > 500; i++) {
+		before = resident_pages();
+		create_and_destroy(scaled(5000));
+		grown = resident_pages() - before;
+	}
 	/* 5,000 descriptors are 2,500 pages, their cells 37,500. */
-	assert_in_range(resident_pages(), 0, (uintmax_t)before + 500);
+	assert_true(grown <= 500);
 }
 
 /* ------------------------------ find, for_each --------------------------- */

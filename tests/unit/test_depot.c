@@ -19,7 +19,8 @@ enum {
 	N_IDLERS = 8,
 	N_CROWD = 64,
 	N_LATE = 300,
-	N_MAX = 200000
+	N_MAX = 200000,
+	N_GROWN = 30000
 };
 
 static void *objects[N_MAX];
@@ -417,11 +418,54 @@ growth_of_large_objects_asks_for_no_pages(void **state)
 	}
 }
 
+static uint64_t n_grown;
+
+static void *
+grow(void *cache)
+{
+	for (uint64_t i = 0; i < N_GROWN; i++) {
+		objects[i] = cubby_alloc(cache);
+		if (objects[i] == NULL)
+			abort();
+		__atomic_store_n(&n_grown, i + 1, __ATOMIC_SEQ_CST);
+	}
+	return NULL;
+}
+
+/* What a refill has in its hands while the kernel is asked is no object (F5). */
+static void
+growth_hands_out_nothing_while_it_asks(void **state)
+{
+	(void)state;
+	if (!kernel_populates())
+		skip();
+	for (size_t i = 0; i < scaled(50); i++) {
+		struct cubby_cache *cache = make_cache(OBJECT_BYTES, NULL);
+		pthread_t thread;
+		uint64_t n = 0;
+
+		n_grown = 0;
+		assert_ok(pthread_create(&thread, NULL, grow, cache));
+		while (n < N_GROWN) {
+			struct cubby_cache_stats stats = stats_of(cache);
+
+			n = __atomic_load_n(&n_grown, __ATOMIC_SEQ_CST);
+			/* One may have been allocated, and not counted yet. */
+			assert_in_range(stats.n_live, 0, n + 1);
+			assert_int_equal(cubby_cache_verify(cache), 0);
+		}
+		pthread_join(thread, NULL);
+		free_each(cache, N_GROWN);
+		drop_cache(cache);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(growth_asks_for_pages_by_slabs),
+		cmocka_unit_test(growth_hands_out_nothing_while_it_asks),
 		cmocka_unit_test(growth_of_large_objects_asks_for_no_pages),
 		cmocka_unit_test(free_only_visits_seldom),
 		cmocka_unit_test(free_only_sweeps_what_idle_threads_hold),

@@ -101,7 +101,7 @@ adapt_to_alloc(uint64_t bytes, bool was_clean)
 	if (missed_bytes < keep_bytes)
 		return;
 	missed_bytes = 0;
-	set_keep(min_u64(2 * keep_bytes, KEEP_BYTES_MAX));
+	set_keep(min_u64(4 * keep_bytes, KEEP_BYTES_MAX));
 }
 
 static void

@@ -32,7 +32,7 @@
  *	keep      at most so many bytes are DIRTY, or an eighth of what is USED;
  *	          the oldest is given back.  Begins at 128 KiB.
  *	missed    when as much as keep was purged and then taken again within
- *	          100 ms, keep doubles, up to 64 MiB
+ *	          100 ms, keep is four times as much, up to 64 MiB
  *	only      when twice as much was freed without an allocation under the lock,
  *	frees     by more than one call, keep halves, down to 128 KiB
  *	recent    each group of CPUs keeps as much as keep of them, at most 1 MiB

@@ -11,12 +11,12 @@
 #include "bits.h"
 #include "class.h"
 #include "extent.h"
+#include "os.h"
 
 #include <errno.h>
 #include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* What the headers of glibc 2.36 do not declare. */
 void *reallocf(void *block, size_t bytes);
@@ -36,12 +36,6 @@ void *__libc_memalign(size_t align_bytes, size_t bytes);
 void *__libc_valloc(size_t bytes);
 void *__libc_pvalloc(size_t bytes);
 int __posix_memalign(void **ret_block, size_t align_bytes, size_t bytes);
-
-static size_t
-page_bytes(void)
-{
-	return (size_t)sysconf(_SC_PAGESIZE);
-}
 
 static void *
 refuse(int error)
@@ -91,7 +85,7 @@ memalign(size_t align_bytes, size_t bytes)
 EXPORT void *
 valloc(size_t bytes)
 {
-	return cubby__malloc_aligned(bytes, page_bytes());
+	return cubby__malloc_aligned(bytes, cubby__os_page_bytes());
 }
 
 EXPORT void *
@@ -99,8 +93,8 @@ pvalloc(size_t bytes)
 {
 	if (bytes > PTRDIFF_MAX)
 		return refuse(ENOMEM);
-	return cubby__malloc_aligned(align_up(bytes, page_bytes()),
-				     page_bytes());
+	return cubby__malloc_aligned(align_up(bytes, cubby__os_page_bytes()),
+				     cubby__os_page_bytes());
 }
 
 /* ----------------------------------- sizes -------------------------------- */
@@ -143,7 +137,8 @@ malloc_good_size(size_t bytes)
 {
 	if (bytes <= CLASS_BYTES_MAX)
 		return class_bytes(class_of(bytes));
-	return bytes <= PTRDIFF_MAX ? align_up(bytes, page_bytes()) : bytes;
+	return bytes <= PTRDIFF_MAX ? align_up(bytes, cubby__os_page_bytes()) :
+				      bytes;
 }
 
 /* jemalloc's, of which programs know that their flags' low bits align. */

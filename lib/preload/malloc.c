@@ -24,6 +24,7 @@
 #include "class.h"
 #include "extent.h"
 #include "foreign.h"
+#include "os.h"
 #include "quick.h"
 #include "registry.h"
 #include "setting.h"
@@ -32,25 +33,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Alignment that every block of at least so many bytes has. */
 #define USUAL_ALIGN_BYTES 16
 
 /* ---------------------------------- blocks -------------------------------- */
 
-/* The class's cache that an address is in; NULL: it is in none. */
-static struct cubby_cache *
-cache_of(const void *block)
-{
-	struct granule_owner owner;
-
-	if (!cubby__granule_find(block, &owner) || owner.id > CACHES_MAX)
-		return NULL;
-	return cubby__registry_by_id(owner.id);
-}
-
-/* The same, of what the table says; false: look closer. */
+/* What the table says: false if it is to be looked at more closely. */
 static ALWAYS_INLINE bool
 cache_of_id(uint32_t id, struct cubby_cache **ret_cache)
 {
@@ -59,6 +48,37 @@ cache_of_id(uint32_t id, struct cubby_cache **ret_cache)
 	*ret_cache = (struct cubby_cache *)(cubby__registry.table +
 					    (uint64_t)(id - 1) * CACHE_BYTES);
 	return true;
+}
+
+/* The same in a shared granule. */
+static ALWAYS_INLINE bool
+cache_of_unit(const void *block, uint32_t id, struct cubby_cache **ret_cache)
+{
+	return (id & GRANULE_SHARED) != 0 &&
+	       cache_of_id(granule_unit_id(block, id), ret_cache);
+}
+
+static COLD struct cubby_cache *
+find_cache(const void *block)
+{
+	struct granule_owner owner;
+
+	if (!cubby__granule_find(block, &owner) || owner.id > CACHES_MAX)
+		return NULL;
+	return cubby__registry_by_id(owner.id);
+}
+
+/* The class's cache that an address is in; NULL: it is in none. */
+static ALWAYS_INLINE struct cubby_cache *
+cache_of(const void *block)
+{
+	uint32_t id = granule_id(block);
+	struct cubby_cache *cache = NULL;
+
+	if (unlikely(!cache_of_id(id, &cache) &&
+		     !cache_of_unit(block, id, &cache)))
+		cache = find_cache(block);
+	return cache;
 }
 
 size_t
@@ -187,13 +207,11 @@ free_slow(void *block)
 
 /* A block of a class with few of them: its granule is shared. */
 static __attribute__((noinline)) void
-release_shared(void *block)
+release_shared(void *block, uint32_t id)
 {
-	uint32_t id = granule_id(block);
 	struct cubby_cache *cache;
 
-	if (!(id & GRANULE_SHARED) ||
-	    !cache_of_id(granule_unit_id(block, id), &cache) ||
+	if (!cache_of_unit(block, id, &cache) ||
 	    unlikely(!quick_push(cache, block)))
 		free_slow(block);
 }
@@ -201,10 +219,11 @@ release_shared(void *block)
 static ALWAYS_INLINE void
 release(void *block)
 {
+	uint32_t id = granule_id(block);
 	struct cubby_cache *cache;
 
-	if (unlikely(!cache_of_id(granule_id(block), &cache)))
-		release_shared(block);
+	if (unlikely(!cache_of_id(id, &cache)))
+		release_shared(block, id);
 	else if (unlikely(!quick_push(cache, block)))
 		free_slow(block);
 }
@@ -322,7 +341,7 @@ alloc_aligned_cell(size_t bytes, size_t align_bytes)
 void *
 cubby__malloc_aligned(size_t bytes, size_t align_bytes)
 {
-	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	size_t page_bytes = cubby__os_page_bytes();
 	void *block = NULL;
 	bool is_zero;
 

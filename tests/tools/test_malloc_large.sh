@@ -9,6 +9,7 @@ only_cubby "what is kept of large blocks"
 compile malloc_large large
 
 in_fronts large kept
+in_fronts large again
 words=misuse=continue,keep=1M # 128 KiB of them for a CPU
 in_fronts large twice $((1000 * scale / 100))
 words=''

@@ -378,16 +378,14 @@ batch_now(const struct cubby_cache *cache)
 	return (uint32_t)min_u64(cache->front.batch, max_u64(n_left / 8, 1));
 }
 
-/* Magazines with cells, aged ones first: how many.  *ret_fresh: of a fresh slab. */
+/* Magazines with cells, aged ones first: how many. */
 static unsigned
-gather(struct cubby_cache *cache, uint32_t *numbers, bool *ret_fresh)
+gather(struct cubby_cache *cache, uint32_t *numbers)
 {
 	struct front *front = &cache->front;
-	uint64_t n_opened = cache->slabs.n_opened;
 	unsigned n = 0;
 	uint32_t left, capacity, turn;
 
-	*ret_fresh = false;
 	while (n < MAGAZINES_PER_VISIT && (numbers[n] = pop_aged(front)) != 0)
 		n++;
 	if (n != 0)
@@ -418,7 +416,6 @@ gather(struct cubby_cache *cache, uint32_t *numbers, bool *ret_fresh)
 		left -= n_filled;
 		numbers[n++] = number;
 	}
-	*ret_fresh = cache->slabs.n_opened != n_opened;
 	return n;
 }
 
@@ -604,11 +601,12 @@ int
 cubby__depot_refill(struct cubby_cache *cache, uint32_t *numbers,
 		    unsigned *ret_n, sigset_t *saved)
 {
-	bool is_fresh;
-	unsigned n_filled = gather(cache, numbers, &is_fresh);
+	uint64_t n_opened = cache->slabs.n_opened;
+	unsigned n_filled = gather(cache, numbers);
 	unsigned n = n_filled;
 
-	if (n != 0 && is_fresh && is_worth_populating(cache))
+	if (n != 0 && cache->slabs.n_opened != n_opened &&
+	    is_worth_populating(cache))
 		populate(cache, n, numbers);
 	for (unsigned i = 0; i < n_filled; i++)
 		if (needs_init(cache, numbers[i])) {

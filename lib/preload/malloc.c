@@ -39,7 +39,7 @@
 
 /* ---------------------------------- blocks -------------------------------- */
 
-/* What the table says: false if it is to be looked at more closely. */
+/* Of what the table says: false if it is no cache's number. */
 static ALWAYS_INLINE bool
 cache_of_id(uint32_t id, struct cubby_cache **ret_cache)
 {
@@ -58,16 +58,6 @@ cache_of_unit(const void *block, uint32_t id, struct cubby_cache **ret_cache)
 	       cache_of_id(granule_unit_id(block, id), ret_cache);
 }
 
-static COLD struct cubby_cache *
-find_cache(const void *block)
-{
-	struct granule_owner owner;
-
-	if (!cubby__granule_find(block, &owner) || owner.id > CACHES_MAX)
-		return NULL;
-	return cubby__registry_by_id(owner.id);
-}
-
 /* The class's cache that an address is in; NULL: it is in none. */
 static ALWAYS_INLINE struct cubby_cache *
 cache_of(const void *block)
@@ -75,9 +65,8 @@ cache_of(const void *block)
 	uint32_t id = granule_id(block);
 	struct cubby_cache *cache = NULL;
 
-	if (unlikely(!cache_of_id(id, &cache) &&
-		     !cache_of_unit(block, id, &cache)))
-		cache = find_cache(block);
+	if (!cache_of_id(id, &cache))
+		cache_of_unit(block, id, &cache);
 	return cache;
 }
 
